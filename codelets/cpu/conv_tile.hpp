@@ -1,0 +1,61 @@
+// Geometry of one tile of a convolution or of one of its gradients, derived from where the tile's views lie.
+//
+// "Wide" is the tensor that windows slide over (x of Conv, dx, dw's x, y of ConvTranspose), "narrow" the one with an element a window.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <array>
+
+#include "base/tensor_view.hpp"
+#include "base/window.hpp"
+
+namespace hpdlf::codelets {
+
+/// One spatial dimension. In coordinates of the tile, narrow position o meets wide positions o * stride - pad_lo + tap * dilation.
+struct ConvAxis {
+  std::int64_t wide = 1, narrow = 1, kernel = 1, stride = 1, dilation = 1, pad_lo = 0, pad_hi = 0;
+};
+
+struct ConvTile {
+  TensorView wide;  ///< cropped to the positions that windows reach
+  TensorView narrow;
+  int spatial = 0;
+  std::int64_t group = 1;
+  std::array<ConvAxis, 3> axes{};
+  bool is_cropped = false;  ///< wide lost positions that no window reaches: a gradient is 0 there
+  bool is_empty = false;    ///< no window of the tile meets any position
+};
+
+/// A tile's own padding: none where its halo is there, the operator's at the borders of the tensor, and for gradients by x whatever
+/// the first and last window that reach the tile leave over.
+[[nodiscard]] inline ConvTile conv_tile(const TensorView& wide, const TensorView& narrow,
+                                        const Attrs& attrs) {
+  ConvTile tile{
+      .wide = wide, .narrow = narrow, .spatial = wide.rank() - 2, .group = attrs.integer("group")};
+  const Windows windows = windows_from(attrs, tile.spatial);
+  Box box = wide.box();
+  for (int i = 0; i < tile.spatial; ++i) {
+    const Window& window = windows[static_cast<std::size_t>(i)];
+    const std::int64_t first = window.first(
+        narrow.origin[i + 1]);  // read by the first window of the tile, [first, end) by all
+    const std::int64_t end =
+        window.first(narrow.origin[i + 1] + narrow.extents[i + 1] - 1) + window.reach() + 1;
+    box.lo[i + 1] = std::max(box.lo[i + 1], first);
+    // A rest of less than a stride is what every convolution leaves over; only more than that would be another convolution.
+    if (box.hi[i + 1] - end >= window.stride) box.hi[i + 1] = end;
+    tile.axes[static_cast<std::size_t>(i)] = {
+        .wide = box.hi[i + 1] - box.lo[i + 1],
+        .narrow = narrow.extents[i + 1],
+        .kernel = window.kernel,
+        .stride = window.stride,
+        .dilation = window.dilation,
+        .pad_lo = box.lo[i + 1] - first,
+        .pad_hi = std::max<std::int64_t>(0, end - box.hi[i + 1])};
+    tile.is_empty |= box.hi[i + 1] <= box.lo[i + 1] || narrow.extents[i + 1] <= 0;
+  }
+  if (tile.is_empty) return tile;
+  tile.is_cropped = !(box == wide.box());
+  tile.wide = wide.slice(box);
+  return tile;
+}
+
+}  // namespace hpdlf::codelets

@@ -1,0 +1,225 @@
+// MatMul and Gemm by oneDNN, one thread a tile. Strides and transpositions are oneDNN's own; only operands of a type that the
+// processor does not multiply, and results that need a second pass, go through the workspace.
+// SPDX-License-Identifier: Apache-2.0
+#include <bit>
+
+#include "codelets/cpu/onednn.hpp"
+#include "codelets/cpu/workspace_layout.hpp"
+#include "codelets/kernel.hpp"
+
+namespace hpdlf::codelets {
+namespace {
+
+using onednn::Primitive;
+
+/// y = alpha op(a) op(b) + beta c. Views of a, b, c as oneDNN wants them: the rank of y, extents 1 where they are broadcast.
+struct Problem {
+  TensorView a, b, y;
+  TensorView c;  // data == nullptr: none
+  bool has_c = false;
+  double alpha = 1, beta = 1;
+  bool accumulate = false;
+
+  /// A bias is added in oneDNN's own pass; anything else takes post-operations.
+  [[nodiscard]] bool has_bias() const { return has_c && is_plain() && c.extents[0] == 1; }
+  [[nodiscard]] bool has_post_operations() const { return alpha != 1 || (has_c && !has_bias()); }
+
+ private:
+  [[nodiscard]] bool is_plain() const { return alpha == 1 && beta == 1; }
+};
+
+TensorView transposed_if(bool transposed, TensorView view) {
+  if (!transposed) return view;
+  const int last = view.rank() - 1;
+  for (Extents* dims : {&view.extents, &view.strides, &view.origin, &view.whole})
+    std::swap((*dims)[last], (*dims)[last - 1]);
+  return view;
+}
+
+/// With leading dimensions of extent 1 up to `rank`.
+TensorView widened(const TensorView& view, int rank) {
+  TensorView v = view;
+  v.extents = v.strides = v.origin = v.whole = {};
+  for (int i = view.rank(); i < rank; ++i) {
+    v.extents.push_back(1);
+    v.strides.push_back(view.elements());
+    v.origin.push_back(0);
+    v.whole.push_back(1);
+  }
+  for (int i = 0; i < view.rank(); ++i) {
+    v.extents.push_back(view.extents[i]);
+    v.strides.push_back(view.strides[i]);
+    v.origin.push_back(view.origin[i]);
+    v.whole.push_back(view.whole[i]);
+  }
+  return v;
+}
+
+/// True if dimension i steps over all of dimension i + 1, so that the two are one.
+bool is_mergeable(const TensorView& view, int i) {
+  return view.extents[i] == 1 || view.strides[i] == view.strides[i + 1] * view.extents[i + 1];
+}
+
+TensorView merged(const TensorView& view, int i) {
+  TensorView v = view;
+  v.extents = v.strides = v.origin = v.whole = {};
+  for (int d = 0; d < view.rank(); ++d) {
+    if (d == i) continue;
+    v.extents.push_back(d == i + 1 ? view.extents[i] * view.extents[d] : view.extents[d]);
+    v.strides.push_back(view.strides[d]);
+    v.origin.push_back(0);
+    v.whole.push_back(v.extents.back());
+  }
+  return v;
+}
+
+/// One b for every matrix of a: the rows of all of them are one long matrix, as far as the strides allow it.
+void merge_rows(Problem& p) {
+  while (p.y.rank() > 2 && is_mergeable(p.a, p.a.rank() - 3) && is_mergeable(p.y, p.y.rank() - 3)) {
+    p.a = merged(p.a, p.a.rank() - 3);
+    p.y = merged(p.y, p.y.rank() - 3);
+  }
+}
+
+Problem problem_of(const KernelArgs& args) {
+  const Attrs& attrs = *args.attrs;
+  const bool is_gemm = attrs.has("alpha");
+  const bool trans_a = attrs.integer("trans_a") != 0;
+  Problem p{.a = transposed_if(trans_a, args.in(0)),
+            .b = transposed_if(attrs.integer("trans_b") != 0, args.in(1)),
+            .y = args.out(0),
+            .accumulate = args.accumulate};
+  if (is_gemm) p.alpha = attrs.real("alpha");
+  if (is_gemm) p.beta = attrs.real("beta");
+  // c is added once: by the tile that holds the first of the summed products.
+  p.has_c = args.inputs.size() > 2 && p.a.origin.back() == 0 && p.beta != 0;
+  if (p.b.rank() == 2 && !trans_a) merge_rows(p);
+  p.b = widened(p.b, p.y.rank());
+  if (p.has_c) p.c = widened(args.in(2), p.y.rank());
+  return p;
+}
+
+/// An operand as it is, or a dense copy of another type in the workspace.
+struct Staged {
+  TensorView view;
+  bool is_copied = false;
+  std::int64_t at = 0;
+
+  Staged() = default;
+  Staged(const TensorView& v, DType compute, bool must_copy, WorkspaceLayout& layout)
+      : view(v), is_copied(must_copy || v.dtype != compute) {
+    if (!is_copied) return;
+    view = TensorView::dense(nullptr, compute, v.extents);
+    at = layout.add(view.bytes());
+  }
+  [[nodiscard]] TensorView in(std::byte* workspace) const {
+    TensorView v = view;
+    if (is_copied) v.data = workspace + at;
+    return v;
+  }
+  /// Where oneDNN reads `original` from.
+  [[nodiscard]] const void* read(const TensorView& original, std::byte* workspace) const {
+    const TensorView copy = in(workspace);
+    if (is_copied) run(onednn::reorder(original, copy, false), {original.data, copy.data}, nullptr);
+    return copy.data;
+  }
+};
+
+struct Call {
+  DType compute;
+  WorkspaceLayout layout;
+  Staged a, b, y, c;
+  bool sum;  // by the primitive itself
+  const Primitive* primitive;
+  std::int64_t scratchpad_at;
+
+  explicit Call(const Problem& p)
+      : compute(p.a.dtype == DType::bf16 && !onednn::has_bf16() ? DType::f32 : p.a.dtype),
+        a(p.a, compute, false, layout),
+        b(p.b, compute, false, layout),
+        y(p.y, compute, p.accumulate && p.has_post_operations(), layout),
+        c(p.has_c ? Staged(p.c, compute, false, layout) : Staged()),
+        sum(p.accumulate && !y.is_copied),
+        primitive(&onednn::primitive_for(key(p), [&] { return make(p); })),
+        scratchpad_at(layout.add(primitive->scratchpad_bytes())) {}
+
+ private:
+  [[nodiscard]] onednn::Key key(const Problem& p) const {
+    onednn::Key key("matmul");
+    key.add(compute)
+        .add(sum)
+        .add(p.has_c)
+        .add(std::bit_cast<std::int64_t>(p.alpha))
+        .add(std::bit_cast<std::int64_t>(p.beta));
+    key.add(a.view.extents)
+        .add(a.view.strides)
+        .add(b.view.extents)
+        .add(b.view.strides)
+        .add(y.view.strides);
+    if (p.has_c) key.add(c.view.extents).add(c.view.strides);
+    return key;
+  }
+
+  [[nodiscard]] Primitive make(const Problem& p) const {
+    const auto desc_of = [](const TensorView& v) {
+      return onednn::strided_desc(v.dtype, v.extents, v.strides);
+    };
+    const auto a_desc = desc_of(a.view);
+    const auto b_desc = desc_of(b.view);
+    const auto y_desc = desc_of(y.view);
+    auto attributes = onednn::primitive_attributes(sum);
+    if (p.has_post_operations()) attributes.set_post_ops(post_operations(p));
+    const dnnl::memory::desc bias = p.has_bias() ? desc_of(c.view) : dnnl::memory::desc();
+    const dnnl::matmul::primitive_desc desc(onednn::cpu_engine(), a_desc, b_desc, bias, y_desc,
+                                            attributes);
+    std::vector<Primitive::Argument> arguments = {
+        {DNNL_ARG_SRC, a_desc}, {DNNL_ARG_WEIGHTS, b_desc}, {DNNL_ARG_DST, y_desc}};
+    if (p.has_bias())
+      arguments.push_back({DNNL_ARG_BIAS, bias});
+    else if (p.has_c)
+      arguments.push_back({DNNL_ARG_ATTR_MULTIPLE_POST_OP(1) | DNNL_ARG_SRC_1, desc_of(c.view)});
+    return onednn::make_primitive(desc, dnnl::matmul(desc), std::move(arguments));
+  }
+
+  /// (product * alpha / beta + c) * beta: oneDNN scales what it has, not what it adds.
+  [[nodiscard]] dnnl::post_ops post_operations(const Problem& p) const {
+    const auto scale = [](dnnl::post_ops& post, double factor) {
+      post.append_eltwise(dnnl::algorithm::eltwise_linear, static_cast<float>(factor), 0.0F);
+    };
+    dnnl::post_ops post;
+    scale(post, p.has_c ? p.alpha / p.beta : p.alpha);
+    if (!p.has_c) return post;
+    post.append_binary(dnnl::algorithm::binary_add,
+                       onednn::strided_desc(c.view.dtype, c.view.extents, c.view.strides));
+    scale(post, p.beta);
+    return post;
+  }
+};
+
+void run_matmul(const KernelArgs& args) {
+  const Problem p = problem_of(args);
+  const Call call(p);
+  std::byte* workspace = args.workspace.data();
+  const void* a = call.a.read(p.a, workspace);
+  const void* b = call.b.read(p.b, workspace);
+  const TensorView y = call.y.is_copied ? call.y.in(workspace) : p.y;
+  void* scratchpad = workspace + call.scratchpad_at;
+  if (p.has_c)
+    run(*call.primitive, {a, b, y.data, call.c.read(p.c, workspace)}, scratchpad);
+  else
+    run(*call.primitive, {a, b, y.data}, scratchpad);
+  if (call.y.is_copied) run(onednn::reorder(y, p.y, p.accumulate), {y.data, p.y.data}, nullptr);
+}
+
+std::size_t matmul_workspace(const KernelArgs& args) {
+  return Call(problem_of(args)).layout.bytes();
+}
+
+}  // namespace
+
+void register_matmul_cpu(KernelRegistry& registry) {
+  for (const char* op : {"MatMul", "Gemm"})
+    registry.add({.op = op, .variant = "onednn", .run = run_matmul, .workspace = matmul_workspace});
+}
+
+}  // namespace hpdlf::codelets
