@@ -1,0 +1,25 @@
+// Event-driven replay of a task graph on a machine.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "partition/cost_model.hpp"
+#include "partition/task_graph.hpp"
+
+namespace hpdlf::partition {
+
+struct Prediction {
+  double seconds = 0;                     ///< of one step on its own: what the next step's head gains in its tail is not counted
+  std::vector<double> busy;               ///< [rank * workers + worker], seconds in tasks
+  std::vector<std::int64_t> peak_bytes;   ///< [rank]: tiles alive at once, persistent ones included
+  std::vector<double> start, finish;      ///< [task]
+  std::int64_t transferred_bytes = 0;     ///< over all links
+};
+
+/// List scheduling as dmdas does it: a ready task of highest priority goes to the worker that ends it first. A rank sends one
+/// Transfer at a time. A tile is there from the start of its first task to the end of its last. Memory limits are not enforced.
+/// Cost: O((tasks + edges) log tasks).
+[[nodiscard]] Prediction simulate(const TaskGraph& graph, const CostModel& model);
+
+}  // namespace hpdlf::partition

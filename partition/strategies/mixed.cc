@@ -1,0 +1,49 @@
+// Slabs and blocks with several tiles a worker (smaller tiles stay in cache and even out the load), and per-level mixes: an axis is cut
+// only down to a thickness, and levels too thin to fill the workers have their channels cut instead.
+#include "partition/strategies/strategy.hpp"
+
+namespace hpdlf::partition {
+namespace {
+
+std::string name_of(const Cutting& c) {
+  std::string name;
+  for (const char role : kDataRoles)
+    if (const auto found = c.parts.find(role); found != c.parts.end() && found->second > 1)
+      name += fmt::format("{}{}:{}", name.empty() ? "" : " ", role, found->second);
+  if (c.thickness > 1) name += fmt::format(", slabs of {} or more", c.thickness);
+  if (c.refill > 1) name += ", channels where that is too few";
+  return name;
+}
+
+void add(std::vector<Cutting>& cuttings, Cutting c) {
+  c.name = name_of(c);
+  cuttings.push_back(std::move(c));
+}
+
+}  // namespace
+
+std::vector<Cutting> mixed_cuttings(const Situation& s) {
+  constexpr int kTilesAWorker[] = {1, 2, 4, 8};
+  constexpr int kThickness[] = {1, 2, 4};
+  std::vector<Cutting> cuttings;
+  const bool ranks_by_sample = s.extent('n') >= s.ranks;
+  const char outer = s.outer_axis();
+  const char next = s.next_axis();
+  if (s.extent('n') > s.ranks) add(cuttings, {.parts = {{'n', s.ranks * s.workers}}});
+  if (outer == '\0') return cuttings;
+  const int samples = ranks_by_sample ? s.ranks : 1;
+  for (const int tiles : kTilesAWorker) {
+    const int slabs = (ranks_by_sample ? 1 : s.ranks) * s.workers * tiles;
+    for (const int thickness : kThickness)
+      for (const int refill : {1, s.ranks * s.workers}) {
+        add(cuttings, {.parts = {{'n', samples}, {outer, slabs}}, .thickness = thickness, .refill = refill});
+        if (refill == 1 && s.ranks * s.workers == 1) break;
+      }
+    if (next != '\0' && slabs > 1)
+      add(cuttings, {.parts = {{'n', samples}, {outer, (slabs + 1) / 2}, {next, 2}}, .thickness = 2});
+    if (s.extent('n') > samples) add(cuttings, {.parts = {{'n', static_cast<int>(s.extent('n'))}, {outer, slabs}}, .thickness = 2});
+  }
+  return cuttings;
+}
+
+}  // namespace hpdlf::partition
