@@ -1,0 +1,31 @@
+// summary.json: the result of a run in one small file, for scripts and for comparing runs.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace hpdlf::train {
+
+struct RunSummary {
+  std::string name, network, plan, machine;
+  double mean_dice = 0;  ///< over the classes below, at the last validation
+  std::vector<std::pair<std::string, double>> dice;  ///< by class name, background left out
+  double loss = 0;                                   ///< of the last step
+  std::int64_t steps = 0;                            ///< updates done, resumed ones included
+  bool interrupted = false;
+  double step_ms = 0, predicted_step_ms = 0;  ///< median measured; simulated
+  double peak_rss_mib = 0, predicted_peak_mib = 0;
+  double total_seconds = 0;  ///< of this process
+  std::uint64_t seed = 0;
+  int ranks = 1, workers = 1;
+};
+
+/// NaN and infinity become null. Key order is fixed.
+[[nodiscard]] std::string to_json(const RunSummary& summary);
+/// @throws Error.
+void write_summary(const RunSummary& summary, const std::filesystem::path& path);
+
+}  // namespace hpdlf::train

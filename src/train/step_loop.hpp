@@ -1,0 +1,53 @@
+// The training loop: one step is always in flight while the next batch is prepared and the last loss is read.
+//
+// Knows executors, schedules and when to stop, validate and save; what a batch is and what validation means is the app's.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+
+#include "runtime/executor.hpp"
+#include "train/lr_schedule.hpp"
+
+namespace hpdlf::train {
+
+struct StepLoopOptions {
+  std::int64_t first_step = 0;      ///< > 0 when resumed
+  std::int64_t steps = 200;         ///< the schedule's length; the loop ends after step `steps` - 1
+  std::int64_t validate_every = 0;  ///< steps; 0: only at the end
+  std::int64_t snapshot_every = 0;  ///< steps; 0: only at the end
+  ScheduleOptions schedule;
+};
+
+struct StepReport {
+  std::int64_t step = 0;
+  double loss = 0;
+  double learning_rate = 0;
+  double seconds = 0;  ///< from the end of the step before (or the submission, if later) to the end of this one
+  const runtime::StepResult* result = nullptr;
+};
+
+/// What an app supplies. All calls come from the loop's thread, on every rank alike.
+class StepLoopHooks {
+ public:
+  virtual ~StepLoopHooks() = default;
+  /// The batch of step `step`; learning rate and step number are added by the loop. Blocks until it is loaded.
+  virtual runtime::StepInputs inputs(std::int64_t step) = 0;
+  virtual void on_step(const StepReport& report) = 0;
+  /// Nothing is in flight; `step` updates are done. Called every validate_every steps and at the end.
+  virtual void validate(std::int64_t step) = 0;
+  /// Nothing is in flight; saves the state after `step` updates. Called every snapshot_every steps, at the end and when interrupted.
+  virtual void save(std::int64_t step) = 0;
+  /// True once the user asked to stop; the ranks agree on it.
+  virtual bool stop_requested() = 0;
+};
+
+struct StepLoopResult {
+  std::int64_t steps_done = 0;  ///< updates in all, resumed ones included
+  bool interrupted = false;
+  double step_ms = 0;           ///< median of this run's steps (the first two excluded if there are more than four)
+};
+
+/// Runs the loop on `executor`, whose graph has the fetch "loss". @throws Error naming the step if the loss is not finite.
+[[nodiscard]] StepLoopResult run_steps(runtime::Executor& executor, StepLoopHooks& hooks, const StepLoopOptions& options);
+
+}  // namespace hpdlf::train
