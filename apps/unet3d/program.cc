@@ -1,0 +1,62 @@
+#include "apps/unet3d/program.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <locale>
+
+#include "base/cache_dir.hpp"
+#include "graph/op_spec.hpp"
+#include "partition/lower.hpp"
+#include "partition/planner.hpp"
+#include "runtime/calibrate.hpp"
+#include "runtime/session.hpp"
+
+namespace hpdlf::apps {
+
+std::shared_ptr<const graph::Graph> training_graph(const UNet3dAppOptions& options, const train::VolumeDataset& data,
+                                                   const Extents& window) {
+  SegmentationLossOptions loss = options.loss;
+  if (options.weighted_loss) {
+    // Frequencies as the net sees them: whole volumes come padded with background.
+    std::vector<train::LabelVolume> padded;
+    std::vector<const train::LabelVolume*> labels;
+    padded.reserve(data.train.size());
+    for (const auto& c : data.train) {
+      padded.push_back(options.patch.empty() ? train::pad_to(c.labels, 1, window) : c.labels);
+      labels.push_back(&padded.back());
+    }
+    loss.class_weights = train::class_weights(labels, options.net.classes);
+  }
+  const std::int64_t channels = data.train.front().image.extents[3];
+  return unet3d_training_graph({options.batch, window[0], window[1], window[2], channels}, options.net, loss,
+                               options.optimizer);
+}
+
+PlannedStep plan_step(const std::shared_ptr<const graph::Graph>& graph, const partition::CostModel& model,
+                      const std::string& strategy) {
+  PlannedStep step{.graph = graph, .plan = partition::make_plan(graph, model, {.strategy = strategy}), .tasks = {}, .prediction = {}};
+  auto tasks = std::make_shared<partition::TaskGraph>(partition::lower(graph, step.plan));
+  partition::set_priorities(*tasks, model);
+  step.prediction = partition::simulate(*tasks, model);
+  step.tasks = std::move(tasks);
+  return step;
+}
+
+std::string network_name(const UNet3dAppOptions& options, const graph::Graph& graph) {
+  return fmt::format("unet3d {}, {} parameters", fmt::join(options.net.filters, "-"),
+                     fmt::group_digits(graph.parameter_count()));
+}
+
+double step_flops(const graph::Graph& graph) {
+  double flops = 0;
+  for (const auto& node : graph.nodes()) flops += node.spec->cost(call_of(graph, node)).flops;
+  return flops;
+}
+
+partition::Machine measured_machine(int ranks, int workers) {
+  const int used = workers > 0 ? workers : runtime::runtime_report().cores;
+  return runtime::calibrated_machine(ranks, used, cache_dir() / "machine.json");
+}
+
+}  // namespace hpdlf::apps

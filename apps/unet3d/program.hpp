@@ -1,0 +1,35 @@
+// What training and planning share: the training graph, its plan and what it is predicted to cost.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <memory>
+#include <string>
+
+#include "apps/unet3d/options.hpp"
+#include "partition/plan.hpp"
+#include "partition/simulator.hpp"
+#include "train/volume_dataset.hpp"
+
+namespace hpdlf::apps {
+
+/// One training step, planned, lowered and simulated.
+struct PlannedStep {
+  std::shared_ptr<const graph::Graph> graph;
+  partition::Plan plan;
+  std::shared_ptr<const partition::TaskGraph> tasks;
+  partition::Prediction prediction;
+};
+
+/// The training graph for batches of `window` [D, H, W] voxels; class weights from the training cases.
+[[nodiscard]] std::shared_ptr<const graph::Graph> training_graph(const UNet3dAppOptions& options, const train::VolumeDataset& data,
+                                                                 const Extents& window);
+[[nodiscard]] PlannedStep plan_step(const std::shared_ptr<const graph::Graph>& graph, const partition::CostModel& model,
+                                    const std::string& strategy);
+
+/// "unet3d 16-32-64-128, 1,401,333 parameters"
+[[nodiscard]] std::string network_name(const UNet3dAppOptions& options, const graph::Graph& graph);
+/// Floating-point operations of one step.
+[[nodiscard]] double step_flops(const graph::Graph& graph);
+/// This machine as it was measured once, for `ranks` ranks of `workers` workers. @param workers  0: one a core.
+[[nodiscard]] partition::Machine measured_machine(int ranks, int workers);
+
+}  // namespace hpdlf::apps

@@ -1,0 +1,182 @@
+#include "apps/unet3d/training.hpp"
+
+#include <fmt/chrono.h>
+
+#include <ctime>
+#include <numeric>
+
+#include "apps/unet3d/network.hpp"
+#include "base/atomic_file.hpp"
+#include "base/hash.hpp"
+#include "base/interrupt.hpp"
+
+namespace hpdlf::apps {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The name under which a snapshot carries the configuration.
+constexpr const char* kConfigTensor = "config.toml";
+
+train::LoaderOptions loader_options(const UNet3dAppOptions& o, const Extents& window) {
+  return {.batch = o.batch,
+          .patch = window,
+          .whole_volumes = o.patch.empty(),
+          .foreground_share = o.foreground_share,
+          .augment = o.augment,
+          .seed = static_cast<std::uint64_t>(o.seed),
+          .threads = static_cast<int>(o.loader_threads)};
+}
+
+std::vector<std::string> metric_columns(const UNet3dAppOptions& o) {
+  std::vector<std::string> columns{"train/loss", "train/soft_dice", "train/learning_rate", "train/step_ms", "validation/mean_dice"};
+  for (std::size_t k = 1; k < o.data.classes.size(); ++k) columns.push_back("validation/dice " + o.data.classes[k]);
+  return columns;
+}
+
+std::string fresh_name() { return fmt::format("unet3d-{:%Y%m%d-%H%M%S}", fmt::localtime(std::time(nullptr))); }
+
+bool is_kept(const graph::Value& value) { return value.role == graph::Role::parameter || value.role == graph::Role::state; }
+
+}  // namespace
+
+double Validation::mean() const {
+  return dice.empty() ? 0 : std::accumulate(dice.begin(), dice.end(), 0.0) / static_cast<double>(dice.size());
+}
+
+RunFolder::RunFolder(const UNet3dAppOptions& options, const fs::path& resumed, bool writes) : writes_(writes) {
+  if (!resumed.empty()) {
+    path_ = resumed;
+    return;
+  }
+  const std::string name = options.run_name.empty() ? fresh_name() : options.run_name;
+  path_ = fs::path(options.run_folder) / name;
+  if (!writes) return;
+  for (int i = 2; options.run_name.empty() && fs::exists(path_); ++i)  // two runs within a second
+    path_ = fs::path(options.run_folder) / fmt::format("{}-{}", name, i);
+  if (fs::exists(path_ / "snapshots"))
+    throw Error(fmt::format("{} already holds a run", path_.string()),
+                fmt::format("choose another `run.name`, or go on with `hpdlf train --resume {}`", path_.string()));
+  make_folders(path_);
+}
+
+UNet3dTraining::UNet3dTraining(Parts parts, const Extents& window, std::int64_t first_step)
+    : parts_(std::move(parts)),
+      loader_(parts_.data.train, loader_options(parts_.options, window), first_step),
+      progress_({.style = parts_.quiet || !parts_.folder.writes() ? train::ProgressOptions::Style::quiet
+                                                                  : train::ProgressOptions::Style::automatic}),
+      voxels_per_step_(static_cast<double>(window.elements() * parts_.options.batch)) {
+  if (!parts_.folder.writes()) return;
+  metrics_ = std::make_unique<train::MetricsLog>(parts_.folder.path(), metric_columns(parts_.options), first_step);
+  store_ = std::make_unique<train::SnapshotStore>(parts_.folder.snapshots(), static_cast<int>(parts_.options.keep_snapshots));
+}
+
+runtime::StepInputs UNet3dTraining::inputs(std::int64_t step) {
+  const train::Batch batch = loader_.next();
+  HPDLF_ASSERT(batch.index == step, "the loader gave batch {} for step {}", batch.index, step);
+  const graph::Graph& g = *parts_.step.graph;
+  return {{g.find(kImageInput), batch.image}, {g.find(kLabelsInput), batch.labels}};
+}
+
+void UNet3dTraining::on_step(const train::StepReport& r) {
+  const double dice = soft_dice(*r.result->fetched.at("dice_sums"));
+  history_.steps.push_back({r.step + 1, r.loss, dice, r.learning_rate, r.seconds});
+  if (metrics_ != nullptr)
+    metrics_->add(r.step + 1, std::vector<train::MetricsLog::Scalar>{{"train/loss", r.loss},
+                                                                     {"train/soft_dice", dice},
+                                                                     {"train/learning_rate", r.learning_rate},
+                                                                     {"train/step_ms", r.seconds * 1e3}});
+  progress_.update({.step = r.step + 1,
+                    .steps = parts_.options.steps,
+                    .loss = r.loss,
+                    .dice = dice,
+                    .step_seconds = r.seconds,
+                    .units_per_step = voxels_per_step_});
+}
+
+void UNet3dTraining::validate(std::int64_t step) {
+  if (parts_.data.validation.empty()) return;
+  parts_.inference.load(parts_.executor);
+  Validation v{.step = step, .dice = std::vector<double>(parts_.options.data.classes.size() - 1)};
+  predictions_.clear();
+  for (const auto& c : parts_.data.validation) {
+    predictions_.push_back(parts_.inference.segment(c.image));
+    const auto dice = train::dice(c.labels, predictions_.back(), parts_.options.net.classes);
+    for (std::size_t k = 0; k < dice.size(); ++k)
+      v.dice[k] += dice[k] / static_cast<double>(parts_.data.validation.size());
+  }
+  std::string text = fmt::format("step {}: held-out Dice {:.3f}  (", step, v.mean());
+  std::vector<train::MetricsLog::Scalar> row{{"validation/mean_dice", v.mean()}};
+  for (std::size_t k = 0; k < v.dice.size(); ++k) {
+    const std::string& name = parts_.options.data.classes[k + 1];
+    text += fmt::format("{}{} {:.3f}", k > 0 ? ", " : "", name, v.dice[k]);
+    row.push_back({"validation/dice " + name, v.dice[k]});
+  }
+  progress_.message(text + ")");
+  if (metrics_ != nullptr) metrics_->add(step, row);
+  history_.validations.push_back(std::move(v));
+}
+
+void UNet3dTraining::save(std::int64_t step) {
+  const graph::Graph& g = *parts_.step.graph;
+  std::vector<train::SnapshotTensor> tensors;
+  for (std::size_t i = 0; i < g.values().size(); ++i) {
+    const graph::Value& value = g.values()[i];
+    if (!is_kept(value)) continue;
+    const auto content = parts_.executor.read(static_cast<graph::ValueId>(i), 0);
+    if (store_ != nullptr) tensors.push_back({value.name, value.type, content->data, content});
+  }
+  if (store_ == nullptr) return;
+  const std::string& text = parts_.config_text;
+  tensors.push_back({kConfigTensor, {DType::u8, {static_cast<std::int64_t>(text.size())}}, std::as_bytes(std::span(text)), nullptr});
+  train::SnapshotInfo info{.network = network_name(parts_.options, g),
+                           .fingerprint = g.fingerprint(),
+                           .step = step,
+                           .config_hash = fmt::format("{:016x}", Hash().add(text).value()),
+                           .loader_position = fmt::format("{}", step),
+                           .random_state = fmt::format("seed {}", parts_.options.seed),
+                           .metrics = {}};
+  if (!history_.steps.empty()) info.metrics["loss"] = history_.steps.back().loss;
+  if (!history_.validations.empty()) info.metrics["mean_dice"] = history_.validations.back().mean();
+  store_->save(info, tensors);
+}
+
+bool UNet3dTraining::stop_requested() { return parts_.session.any(InterruptGuard::requested()); }
+
+std::int64_t resume_from(const fs::path& path, runtime::Executor& executor, const std::string& network) {
+  const train::Snapshot snapshot = train::load_snapshot(path);
+  const graph::Graph& g = *executor.task_graph().graph;
+  train::check_network(snapshot, network, g.fingerprint());
+  for (std::size_t i = 0; i < g.values().size(); ++i) {
+    const graph::Value& value = g.values()[i];
+    if (!is_kept(value)) continue;
+    const train::SnapshotTensor& tensor = snapshot.tensor(value.name);
+    HPDLF_CHECK(tensor.type == value.type, "snapshot {}: {} is {}, the network's is {}", snapshot.folder.string(), value.name,
+                to_string(tensor.type), to_string(value.type));
+    runtime::HostTensor content(value.type);
+    std::copy(tensor.bytes.begin(), tensor.bytes.end(), content.data.begin());
+    executor.write(static_cast<graph::ValueId>(i), content);
+  }
+  return snapshot.info.step;
+}
+
+std::string config_of(const train::Snapshot& snapshot) {
+  const auto bytes = snapshot.tensor(kConfigTensor).bytes;
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+double soft_dice(const runtime::HostTensor& sums) {
+  const auto values = sums.as<double>();  // [N | 1, 3, K]: sum p t, sum p, sum t
+  const auto classes = static_cast<std::size_t>(sums.type.extents[2]);
+  double total = 0;
+  std::size_t count = 0;
+  for (std::size_t n = 0; n < static_cast<std::size_t>(sums.type.extents[0]); ++n)
+    for (std::size_t k = 1; k < classes; ++k, ++count) {
+      const double* row = values.data() + n * 3 * classes + k;
+      const double both = row[classes] + row[2 * classes];
+      total += both > 0 ? 2 * row[0] / both : 1;
+    }
+  return count > 0 ? total / static_cast<double>(count) : 0;
+}
+
+}  // namespace hpdlf::apps

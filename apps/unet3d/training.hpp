@@ -1,0 +1,96 @@
+// One training run: from configuration to the folder of results. train.cc drives it.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "apps/unet3d/app.hpp"
+#include "apps/unet3d/inference.hpp"
+#include "apps/unet3d/program.hpp"
+#include "train/loader.hpp"
+#include "train/metrics_log.hpp"
+#include "train/progress.hpp"
+#include "train/snapshot_store.hpp"
+#include "train/step_loop.hpp"
+
+namespace hpdlf::apps {
+
+/// Dice of each class 1 .. at one validation.
+struct Validation {
+  std::int64_t step = 0;
+  std::vector<double> dice;
+  [[nodiscard]] double mean() const;
+};
+
+/// What the curves of the report are drawn from.
+struct History {
+  struct Step {
+    std::int64_t step;
+    double loss, soft_dice, learning_rate, seconds;
+  };
+  std::vector<Step> steps;
+  std::vector<Validation> validations;
+};
+
+/// The files of a run; only rank 0 writes.
+class RunFolder {
+ public:
+  /// Makes runs/NAME. @param resumed  the folder is there and goes on.
+  RunFolder(const UNet3dAppOptions& options, const std::filesystem::path& resumed, bool writes);
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  [[nodiscard]] std::filesystem::path snapshots() const { return path_ / "snapshots"; }
+  [[nodiscard]] bool writes() const { return writes_; }
+
+ private:
+  std::filesystem::path path_;
+  bool writes_;
+};
+
+/// Feeds the step loop: batches from the loader, metrics, validation, snapshots. All ranks have one; rank 0 reports.
+class UNet3dTraining : public train::StepLoopHooks {
+ public:
+  struct Parts {
+    runtime::Session& session;
+    const UNet3dAppOptions& options;
+    const train::VolumeDataset& data;
+    const PlannedStep& step;
+    const RunFolder& folder;
+    runtime::Executor& executor;
+    UNet3dInference& inference;
+    std::string config_text;
+    bool quiet = false;
+  };
+  UNet3dTraining(Parts parts, const Extents& window, std::int64_t first_step);
+
+  runtime::StepInputs inputs(std::int64_t step) override;
+  void on_step(const train::StepReport& report) override;
+  void validate(std::int64_t step) override;
+  void save(std::int64_t step) override;
+  bool stop_requested() override;
+
+  [[nodiscard]] const History& history() const { return history_; }
+  /// Predicted classes of the validation cases at the last validation.
+  [[nodiscard]] const std::vector<train::LabelVolume>& predictions() const { return predictions_; }
+
+ private:
+  Parts parts_;
+  train::Loader loader_;
+  train::Progress progress_;
+  std::unique_ptr<train::MetricsLog> metrics_;
+  std::unique_ptr<train::SnapshotStore> store_;
+  History history_;
+  std::vector<train::LabelVolume> predictions_;
+  double voxels_per_step_;
+};
+
+/// Sets parameters and state from the newest snapshot at `path`; returns the updates it has seen. Collective over the ranks.
+[[nodiscard]] std::int64_t resume_from(const std::filesystem::path& path, runtime::Executor& executor, const std::string& network);
+/// The effective configuration that a snapshot carries. @throws Error if it has none.
+[[nodiscard]] std::string config_of(const train::Snapshot& snapshot);
+
+/// The soft Dice of the foreground classes from the fetch "dice_sums".
+[[nodiscard]] double soft_dice(const runtime::HostTensor& sums);
+
+}  // namespace hpdlf::apps

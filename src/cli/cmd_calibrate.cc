@@ -1,0 +1,43 @@
+// `hpdlf calibrate`: measures this machine again.
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "base/cache_dir.hpp"
+#include "cli/commands.hpp"
+#include "runtime/calibrate.hpp"
+#include "runtime/session.hpp"
+
+namespace hpdlf::cli {
+namespace {
+
+int run(bool json) {
+  const int cores = runtime::runtime_report().cores;
+  const auto machine = runtime::calibrated_machine(1, cores, cache_dir() / "machine.json", true);
+  if (json) {
+    fmt::print("{}\n", nlohmann::ordered_json{{"machine", machine.name},
+                                              {"workers", machine.workers},
+                                              {"gflops_f32", machine.gflops_f32},
+                                              {"gflops_bf16", machine.gflops_bf16},
+                                              {"gbytes_per_s", machine.gbytes_per_s}}
+                           .dump(2));
+    return 0;
+  }
+  fmt::print("{}, {} workers; a worker, all busy: {:.0f} GFLOP/s f32, {:.0f} GFLOP/s bf16, {:.1f} GB/s\n", machine.name,
+             machine.workers, machine.gflops_f32, machine.gflops_bf16, machine.gbytes_per_s);
+  return 0;
+}
+
+}  // namespace
+
+void add_calibrate(CLI::App& app, Action& action) {
+  auto json = std::make_shared<bool>(false);
+  CLI::App* cmd = app.add_subcommand("calibrate", "Measure this machine again (5 s); done by itself at the first run");
+  cmd->add_flag("--json", *json, "As JSON");
+  cmd->callback([json, &action] { action = [json] { return run(*json); }; });
+}
+
+}  // namespace hpdlf::cli
