@@ -1,0 +1,20 @@
+"""Writes test fixtures: the safetensors format, which tests/support/safetensors.cc reads."""
+import json
+import struct
+
+import numpy as np
+
+TYPES = {"float32": "F32", "float64": "F64", "uint8": "U8"}
+
+
+def save(path, tensors, metadata=None):
+    header, at = {"__metadata__": metadata} if metadata else {}, 0
+    for name, a in tensors.items():
+        header[name] = {"dtype": TYPES[str(a.dtype)], "shape": list(a.shape), "data_offsets": [at, at + a.nbytes]}
+        at += a.nbytes
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text)
+        for a in tensors.values():
+            f.write(np.ascontiguousarray(a).tobytes())
