@@ -1,0 +1,137 @@
+// GFLOP/s of the convolution kernels on the tiles of the default 3-D U-Net (filters 16-32-64-128 at 48 x 112 x 96), through the kernel
+// registry: the first kernel that supports the call, as in training. One and two threads, each on a slab of its own.
+//
+//   conv_bench --benchmark_filter='ConvGradWeight.*threads:2'
+#include <benchmark/benchmark.h>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/window.hpp"
+#include "codelets/kernel.hpp"
+
+namespace hpdlf::codelets {
+namespace {
+
+/// A layer of the net: from c to k channels, `out` the extents of the narrow tensor (x of a ConvTranspose).
+struct Layer {
+  const char* name;
+  std::int64_t c, k, kernel, stride;
+  Extents out;
+};
+
+const std::vector<Layer> kLayers = {
+    {"first_1_16", 1, 16, 3, 1, {48, 112, 96}},  {"conv_16_16", 16, 16, 3, 1, {48, 112, 96}},
+    {"down_16_32", 16, 32, 3, 2, {24, 56, 48}},  {"conv_32_32", 32, 32, 3, 1, {24, 56, 48}},
+    {"down_32_64", 32, 64, 3, 2, {12, 28, 24}},  {"conv_64_64", 64, 64, 3, 1, {12, 28, 24}},
+    {"down_64_128", 64, 128, 3, 2, {6, 14, 12}}, {"conv_128_128", 128, 128, 3, 1, {6, 14, 12}},
+    {"up_64_128", 64, 128, 2, 2, {6, 14, 12}},   {"up_32_64", 32, 64, 2, 2, {12, 28, 24}},
+    {"up_16_32", 16, 32, 2, 2, {24, 56, 48}},    {"head_16_5", 16, 5, 1, 1, {48, 112, 96}}};
+
+/// Memory of one operand; first touched by the thread that uses it.
+class Buffer {
+ public:
+  explicit Buffer(std::int64_t bytes)
+      : bytes_(static_cast<std::size_t>(bytes) + 64), data_(new std::byte[bytes_]()) {}
+  [[nodiscard]] std::byte* data() const {
+    void* p = data_.get();
+    std::size_t room = bytes_;
+    return static_cast<std::byte*>(std::align(64, bytes_ - 64, p, room));
+  }
+
+ private:
+  std::size_t bytes_;
+  std::unique_ptr<std::byte[]> data_;
+};
+
+/// A slab in the middle of the tensor `whole`, planes [lo, hi) of D.
+struct Operand {
+  Buffer buffer;
+  TensorView view;
+  Operand(const Extents& extents, const Extents& whole, std::int64_t lo)
+      : buffer(extents.elements() * 4),
+        view(TensorView::dense(buffer.data(), DType::f32, extents)) {
+    view.whole = whole;
+    if (extents.rank() == 5) view.origin[1] = lo;
+  }
+};
+
+/// `op` on one of `slabs` slabs of a layer; interior, so that it has its halos.
+void run_layer(benchmark::State& state, const std::string& op, const Layer& layer,
+               std::int64_t slabs) {
+  const std::vector<std::int64_t> kernel(3, layer.kernel), strides(3, layer.stride),
+      pads(6, layer.kernel == 3 ? 1 : 0);
+  const Extents wide_whole{1, layer.out[0] * layer.stride, layer.out[1] * layer.stride,
+                           layer.out[2] * layer.stride, layer.c};
+  const Extents narrow_whole{1, layer.out[0], layer.out[1], layer.out[2], layer.k};
+  Attrs attrs{{"kernel_shape", kernel},
+              {"strides", strides},
+              {"pads", pads},
+              {"dilations", std::vector<std::int64_t>{}},
+              {"group", std::int64_t{1}}};
+  const Window window{.kernel = layer.kernel, .stride = layer.stride, .pad_lo = pads[0]};
+  const bool transposed = op == "ConvGradInput" || op == "ConvTranspose";
+
+  // Planes of the slab of the written (or, for the weight gradient, the narrow) tensor, and those of the other that it meets.
+  Extents wide = wide_whole, narrow = narrow_whole;
+  const std::int64_t planes = layer.out[0] / slabs;
+  narrow[1] = planes;
+  std::int64_t wide_lo = window.first(planes), narrow_lo = planes;
+  wide[1] = (planes - 1) * layer.stride + window.reach() + 1;
+  if (transposed) {
+    wide[1] = planes * layer.stride;
+    wide_lo = wide[1];
+    const std::int64_t reach = (window.reach() - pads[0] + layer.stride - 1) / layer.stride;
+    narrow_lo = planes - reach;
+    narrow[1] =
+        std::min(narrow_whole[1], (wide_lo + wide[1] - 1 + pads[0]) / layer.stride + 1) - narrow_lo;
+  }
+  Operand w({layer.k, layer.kernel, layer.kernel, layer.kernel, layer.c}, {}, 0);
+  Operand x(wide, wide_whole, wide_lo), y(narrow, narrow_whole, narrow_lo);
+
+  KernelArgs args{.attrs = &attrs};
+  const std::array<TensorView, 2> inputs = op == "ConvGradWeight" ? std::array{x.view, y.view}
+                                           : transposed           ? std::array{y.view, w.view}
+                                                                  : std::array{x.view, w.view};
+  const std::array<TensorView, 1> outputs = {op == "ConvGradWeight" ? w.view
+                                             : transposed           ? x.view
+                                                                    : y.view};
+  args.inputs = inputs;
+  args.outputs = outputs;
+  const Kernel& chosen = kernel_registry().select(op, "cpu", args);
+  const auto bytes =
+      static_cast<std::int64_t>(chosen.workspace != nullptr ? chosen.workspace(args) : 0);
+  const Buffer workspace(bytes);
+  args.workspace = {workspace.data(), static_cast<std::size_t>(bytes)};
+  state.SetLabel(chosen.variant);
+
+  for (auto _ : state) chosen.run(args);
+  const auto positions = static_cast<double>(planes * layer.out[1] * layer.out[2]);
+  const auto taps = static_cast<double>(layer.kernel * layer.kernel * layer.kernel);
+  const double flops = 2 * positions * taps * static_cast<double>(layer.c * layer.k);
+  state.counters["GFLOP/s"] = benchmark::Counter(
+      flops * 1e-9 * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+}
+
+void register_layers() {
+  constexpr std::int64_t kSlabs = 3;  // the middle one has both halos
+  for (const auto& layer : kLayers) {
+    const bool up = std::string_view(layer.name).starts_with("up");
+    for (const std::string op :
+         {up ? "ConvTranspose" : "Conv", up ? "Conv" : "ConvGradInput", "ConvGradWeight"})
+      benchmark::RegisterBenchmark((op + "/" + layer.name).c_str(), run_layer, op, layer, kSlabs)
+          ->ThreadRange(1, 2)
+          ->UseRealTime()
+          ->Unit(benchmark::kMillisecond);
+  }
+}
+
+}  // namespace
+}  // namespace hpdlf::codelets
+
+int main(int argc, char** argv) {
+  hpdlf::codelets::register_layers();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+}

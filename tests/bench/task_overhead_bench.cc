@@ -1,0 +1,54 @@
+// What the runtime costs a task: tasks of three tiles whose kernel adds two numbers, on two workers.
+//
+//   us_per_task         wall time from submit() to the end of the step
+//   submit_us_per_task  time submit() takes of it, on the submitting thread
+// The goal is <= 10 us a task (docs/performance.md).
+#include <benchmark/benchmark.h>
+
+#include "runtime/executor.hpp"
+#include "support/hand_task_graph.hpp"
+
+namespace hpdlf::runtime {
+namespace {
+
+constexpr int kTasks = 50000;
+constexpr std::size_t kTiles = 256;
+
+std::shared_ptr<const partition::TaskGraph> many_small_tasks() {
+  auto graph = std::make_shared<graph::Graph>("small");
+  const graph::ValueId x = graph->add_value({.name = "x", .type = {DType::f32, {1}}});
+  test::HandTaskGraph hand(graph);
+  std::vector<partition::TileId> tiles;
+  for (std::size_t i = 0; i < kTiles; ++i) tiles.push_back(hand.tile(x, partition::Tile::Role::parameter));
+  for (int i = 0; i < kTasks; ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    hand.task("Sum", {tiles[at % kTiles], tiles[(7 * at + 1) % kTiles]}, {tiles[(at + kTiles / 2) % kTiles]}).priority =
+        static_cast<std::int16_t>(i % partition::kPriorityLevels);
+  }
+  return hand.finish();
+}
+
+void empty_tasks(benchmark::State& state, const char* scheduler) {
+  Session session({.cpu_workers = 2, .scheduler = scheduler});
+  Executor executor(session, many_small_tasks(), partition::CostModel(partition::Machine{}));
+  executor.initialise();
+  double submit_us = 0;
+  for (auto _ : state) {
+    const auto step = executor.submit({});
+    executor.drain();
+    submit_us += executor.wait(step).submit_us;
+  }
+  const double tasks = static_cast<double>(state.iterations()) * kTasks;
+  state.counters["us_per_task"] =
+      benchmark::Counter(tasks * 1e-6, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  state.counters["submit_us_per_task"] = submit_us / tasks;
+}
+
+BENCHMARK_CAPTURE(empty_tasks, lws, "lws")->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK_CAPTURE(empty_tasks, dmda, "dmda")->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK_CAPTURE(empty_tasks, dmdas, "dmdas")->Unit(benchmark::kMillisecond)->UseRealTime();
+
+}  // namespace
+}  // namespace hpdlf::runtime
+
+BENCHMARK_MAIN();

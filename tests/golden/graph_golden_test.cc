@@ -1,0 +1,116 @@
+// Text of graphs before and after differentiation and each pass. The files show a reader what a pass does.
+#include "graph/autodiff.hpp"
+#include "graph/builder.hpp"
+#include "graph/passes/pass.hpp"
+#include "tests/support/golden.hpp"
+
+namespace hpdlf::graph {
+namespace {
+
+using test::equals_golden;
+
+/// Two branches of one input joined by a skip connection, as at one level of a U-Net; the concatenation feeds two convolutions.
+Graph skip_connection() {
+  Graph graph("skip");
+  Builder builder(graph);
+  const Builder::ConvOptions same{.out_channels = 4, .kernel = {3, 3}, .strides = {}, .pads = {1, 1}, .dilations = {}};
+  Builder::ConvOptions head{.out_channels = 2, .kernel = {1, 1}, .strides = {}, .pads = {}, .dilations = {}, .bias = false};
+  const ValueId x = graph.add_input("image", {DType::f32, {1, 8, 8, 3}});
+  const ValueId left = builder.relu("left.act", builder.conv("left", x, same));
+  const ValueId right = builder.conv("right", left, same);
+  const ValueId joined = builder.concat("join", {left, right});
+  const ValueId out = builder.op("out", "Add", {builder.conv("mix", joined, head), builder.conv("side", joined, head)});
+  graph.fetch("loss", builder.op("loss", "ReduceSum", {out}, {{"keepdims", std::int64_t{0}}}));
+  return graph;
+}
+
+void bind_gradients(Graph& graph) {
+  for (const auto& [parameter, gradient] : differentiate(graph, graph.find("loss")))
+    graph.fetch("d " + graph.value(parameter).name, gradient);
+}
+
+TEST(GraphText, OfASkipConnection) {
+  const Graph graph = skip_connection();
+  verify(graph);
+
+  EXPECT_TRUE(equals_golden(print(graph), "skip"));
+}
+
+TEST(Differentiate, AppendsTheBackwardNodes) {
+  Graph graph = skip_connection();
+
+  bind_gradients(graph);
+
+  verify(graph);
+  EXPECT_TRUE(equals_golden(print(graph), "skip_gradient"));
+}
+
+TEST(SplitConcatConv, SumsOverThePartsAndDropsTheConcat) {
+  Graph graph = skip_connection();
+
+  split_concat_conv(graph);
+
+  verify(graph);
+  EXPECT_TRUE(equals_golden(print(graph), "skip_split_concat_conv"));
+}
+
+TEST(SplitConcatConv, GivesGradientsOfTheParts) {
+  Graph graph = skip_connection();
+
+  split_concat_conv(graph);
+  bind_gradients(graph);
+
+  verify(graph);
+  EXPECT_TRUE(equals_golden(print(graph), "skip_split_concat_conv_gradient"));
+}
+
+TEST(SplitConcatConv, KeepsAConcatThatIsReadElsewhere) {
+  Graph graph = skip_connection();
+  graph.fetch("joined", graph.find("join"));
+
+  split_concat_conv(graph);
+
+  verify(graph);
+  EXPECT_TRUE(equals_golden(print(graph), "skip_split_concat_conv_fetched"));
+}
+
+TEST(SplitConcatConv, LeavesGroupsAndOtherAxesAlone) {
+  Graph graph("untouched");
+  Builder builder(graph);
+  const ValueId x = graph.add_input("x", {DType::f32, {1, 8, 8, 2}});
+  const ValueId rows = builder.concat("rows", {x, x}, 1);
+  const ValueId channels = builder.concat("channels", {x, x});
+  builder.conv("over_rows", rows, {.out_channels = 2, .kernel = {1, 1}, .strides = {}, .pads = {}, .dilations = {}});
+  builder.conv("grouped", channels, {.out_channels = 2, .kernel = {1, 1}, .strides = {}, .pads = {}, .dilations = {}, .groups = 2});
+  const std::string before = print(graph);
+
+  split_concat_conv(graph);
+
+  EXPECT_EQ(print(graph), before);
+}
+
+TEST(EliminateDeadNodes, KeepsWhatFetchesAndUpdatesNeed) {
+  Graph graph = skip_connection();
+  Builder builder(graph);
+  builder.relu("unread", graph.find("mix"));
+  const ValueId state = graph.add_state("state", graph.value(graph.find("side")).type, {});
+  graph.update(state, builder.relu("next_state", graph.find("side")));
+
+  eliminate_dead_nodes(graph);
+
+  verify(graph);
+  EXPECT_TRUE(equals_golden(print(graph), "skip_eliminate_dead_nodes"));
+}
+
+TEST(EliminateDeadNodes, KeepsWhatIsAddedToInPlace) {
+  Graph graph = skip_connection();
+  split_concat_conv(graph);
+  const std::string before = print(graph);
+
+  eliminate_dead_nodes(graph);
+
+  EXPECT_EQ(print(graph), before);
+}
+
+}  // namespace
+}  // namespace hpdlf::graph

@@ -1,0 +1,401 @@
+// Convolutions: one table of geometries serves Conv and its two gradients, another one ConvTranspose.
+#include "base/window.hpp"
+#include "tests/ops/op_case.hpp"
+
+namespace hpdlf::test {
+namespace {
+
+/// Calls visit(i, j, w) for every product of a convolution, by element numbers: i of the wide tensor (x of Conv), j of the narrow one
+/// (its y), w of the weight [K, kernel..., C / group].
+template <class Visit>
+void for_each_product(const Attrs& attrs, const Extents& wide, const Extents& narrow, Visit visit) {
+  const int spatial = wide.rank() - 2;
+  const Windows windows = windows_from(attrs, spatial);
+  const std::int64_t group = attrs.integer("group");
+  const std::int64_t c_group = wide.back() / group;
+  const std::int64_t k_group = narrow.back() / group;
+  const Extents kernel(std::span(attrs.integers("kernel_shape")));
+  Extents narrow_positions = narrow;  // n, spatial...
+  narrow_positions[spatial + 1] = 1;
+
+  for_each_index(narrow_positions, [&](const Extents& at) {
+    std::int64_t j = 0;
+    for (int i = 0; i <= spatial; ++i) j = j * narrow[i] + at[i];
+    std::int64_t tap_number = 0;
+    for_each_index(kernel, [&](const Extents& tap) {
+      const std::int64_t this_tap = tap_number++;
+      std::int64_t i = at[0];
+      for (int d = 0; d < spatial; ++d) {
+        const Window& window = windows[static_cast<std::size_t>(d)];
+        const std::int64_t position = window.first(at[d + 1]) + tap[d] * window.dilation;
+        if (position < 0 || position >= wide[d + 1]) return;
+        i = i * wide[d + 1] + position;
+      }
+      for (std::int64_t k = 0; k < narrow.back(); ++k)
+        for (std::int64_t c = 0; c < c_group; ++c)
+          visit(i * wide.back() + k / k_group * c_group + c, j * narrow.back() + k,
+                (k * kernel.elements() + this_tap) * c_group + c);
+    });
+  });
+}
+
+void add_bias(ReferenceCall& call) {
+  if (!call.has_input(2)) return;
+  RefTensor& y = call.out(0);
+  for (std::int64_t i = 0; i < y.elements(); ++i) y[i] += call.in(2)[i % y.dim(-1)];
+}
+
+void conv_reference(ReferenceCall& call) {
+  for_each_product(
+      call.attrs, call.in(0).extents, call.out(0).extents,
+      [&](auto i, auto j, auto w) { call.out(0)[j] += call.in(0)[i] * call.in(1)[w]; });
+  add_bias(call);
+}
+
+/// ConvGradInput and ConvTranspose.
+void transposed_reference(ReferenceCall& call) {
+  for_each_product(
+      call.attrs, call.out(0).extents, call.in(0).extents,
+      [&](auto i, auto j, auto w) { call.out(0)[i] += call.in(0)[j] * call.in(1)[w]; });
+  add_bias(call);
+}
+
+void grad_weight_reference(ReferenceCall& call) {
+  for_each_product(call.attrs, call.in(0).extents, call.in(1).extents, [&](auto i, auto j, auto w) {
+    call.out(0)[w] += call.in(0)[i] * call.in(1)[j];
+  });
+}
+
+using Ints = std::vector<std::int64_t>;
+
+/// A convolution from `wide` to `narrow` extents, or a transposed one the other way.
+struct Geometry {
+  std::string name;
+  Extents wide, narrow;
+  Ints kernel, strides = {}, pads = {}, dilations = {};
+  std::int64_t group = 1;
+  DType dtype = DType::f32;
+  Ints output_padding = {};
+
+  [[nodiscard]] Attrs attrs() const {
+    return {{"kernel_shape", kernel},
+            {"strides", strides},
+            {"pads", pads},
+            {"dilations", dilations},
+            {"group", group}};
+  }
+  [[nodiscard]] Extents weight() const {
+    Extents w{narrow.back()};
+    for (const auto k : kernel) w.push_back(k);
+    w.push_back(wide.back() / group);
+    return w;
+  }
+  [[nodiscard]] std::int64_t taps() const { return Extents(std::span(kernel)).elements(); }
+};
+
+const std::vector<Geometry>& conv_geometries() {
+  static const std::vector<Geometry> table = {{.name = "3d_k3_odd",
+                                               .wide = {2, 5, 4, 7, 3},
+                                               .narrow = {2, 5, 4, 7, 5},
+                                               .kernel = {3, 3, 3},
+                                               .pads = Ints(6, 1)},
+                                              {.name = "3d_k3_c16",
+                                               .wide = {1, 4, 5, 6, 16},
+                                               .narrow = {1, 4, 5, 6, 16},
+                                               .kernel = {3, 3, 3},
+                                               .pads = Ints(6, 1)},
+                                              {.name = "3d_k3_c24_k40",
+                                               .wide = {1, 3, 3, 5, 24},
+                                               .narrow = {1, 3, 3, 5, 40},
+                                               .kernel = {3, 3, 3},
+                                               .pads = Ints(6, 1)},
+                                              {.name = "3d_k3_first_layer",
+                                               .wide = {1, 5, 6, 9, 1},
+                                               .narrow = {1, 5, 6, 9, 8},
+                                               .kernel = {3, 3, 3},
+                                               .pads = Ints(6, 1)},
+                                              {.name = "3d_k3_no_pad",
+                                               .wide = {1, 5, 6, 7, 2},
+                                               .narrow = {1, 3, 4, 5, 3},
+                                               .kernel = {3, 3, 3}},
+                                              {.name = "3d_k3_s2",
+                                               .wide = {1, 9, 8, 7, 4},
+                                               .narrow = {1, 5, 4, 4, 6},
+                                               .kernel = {3, 3, 3},
+                                               .strides = {2, 2, 2},
+                                               .pads = Ints(6, 1)},
+                                              {.name = "3d_k3_s2_c16",
+                                               .wide = {2, 8, 6, 6, 16},
+                                               .narrow = {2, 4, 3, 3, 8},
+                                               .kernel = {3, 3, 3},
+                                               .strides = {2, 2, 2},
+                                               .pads = Ints(6, 1)},
+                                              {.name = "3d_k1x3x3",
+                                               .wide = {1, 3, 6, 5, 3},
+                                               .narrow = {1, 3, 6, 5, 4},
+                                               .kernel = {1, 3, 3},
+                                               .pads = {0, 1, 1, 0, 1, 1}},
+                                              {.name = "3d_k3x1x1",
+                                               .wide = {1, 6, 3, 5, 3},
+                                               .narrow = {1, 6, 3, 5, 4},
+                                               .kernel = {3, 1, 1},
+                                               .pads = {1, 0, 0, 1, 0, 0}},
+                                              {.name = "3d_k7_halo_wider_than_a_tile",
+                                               .wide = {1, 7, 4, 7, 2},
+                                               .narrow = {1, 7, 4, 7, 3},
+                                               .kernel = {7, 1, 7},
+                                               .pads = {3, 0, 3, 3, 0, 3}},
+                                              {.name = "3d_dilation2",
+                                               .wide = {1, 7, 6, 8, 2},
+                                               .narrow = {1, 7, 6, 8, 3},
+                                               .kernel = {3, 3, 3},
+                                               .pads = Ints(6, 2),
+                                               .dilations = {2, 2, 2}},
+                                              {.name = "3d_s2_dilation2",
+                                               .wide = {1, 9, 5, 8, 2},
+                                               .narrow = {1, 5, 3, 4, 3},
+                                               .kernel = {3, 3, 3},
+                                               .strides = {2, 2, 2},
+                                               .pads = Ints(6, 2),
+                                               .dilations = {2, 2, 2}},
+                                              {.name = "3d_k2_s2",
+                                               .wide = {1, 6, 4, 8, 8},
+                                               .narrow = {1, 3, 2, 4, 16},
+                                               .kernel = {2, 2, 2},
+                                               .strides = {2, 2, 2}},
+                                              {.name = "3d_k1_head",
+                                               .wide = {2, 4, 5, 3, 16},
+                                               .narrow = {2, 4, 5, 3, 5},
+                                               .kernel = {1, 1, 1}},
+                                              {.name = "3d_k3_s3_rest",
+                                               .wide = {1, 8, 7, 6, 2},
+                                               .narrow = {1, 2, 2, 2, 3},
+                                               .kernel = {3, 3, 3},
+                                               .strides = {3, 3, 3}},
+                                              {.name = "3d_k1_s2_gaps",
+                                               .wide = {1, 5, 6, 7, 3},
+                                               .narrow = {1, 3, 3, 4, 2},
+                                               .kernel = {1, 1, 1},
+                                               .strides = {2, 2, 2}},
+                                              {.name = "3d_k2_s3_gaps",
+                                               .wide = {1, 9, 4, 7, 2},
+                                               .narrow = {1, 3, 1, 2, 4},
+                                               .kernel = {2, 2, 2},
+                                               .strides = {3, 3, 3}},
+                                              {.name = "2d_k3",
+                                               .wide = {3, 9, 11, 5},
+                                               .narrow = {3, 9, 11, 4},
+                                               .kernel = {3, 3},
+                                               .pads = {1, 1, 1, 1}},
+                                              {.name = "2d_asymmetric_pads",
+                                               .wide = {1, 8, 7, 3},
+                                               .narrow = {1, 9, 9, 4},
+                                               .kernel = {3, 3},
+                                               .pads = {1, 0, 2, 4}},
+                                              {.name = "2d_even_kernel_s2",
+                                               .wide = {2, 9, 8, 3},
+                                               .narrow = {2, 4, 5, 4},
+                                               .kernel = {4, 2},
+                                               .strides = {2, 2},
+                                               .pads = {1, 1, 0, 1}},
+                                              {.name = "2d_groups2",
+                                               .wide = {2, 6, 7, 8},
+                                               .narrow = {2, 6, 7, 6},
+                                               .kernel = {3, 3},
+                                               .pads = {1, 1, 1, 1},
+                                               .group = 2},
+                                              {.name = "2d_depthwise",
+                                               .wide = {1, 7, 6, 8},
+                                               .narrow = {1, 7, 6, 8},
+                                               .kernel = {3, 3},
+                                               .pads = {1, 1, 1, 1},
+                                               .group = 8},
+                                              {.name = "2d_depthwise_s2_twofold",
+                                               .wide = {1, 7, 9, 3},
+                                               .narrow = {1, 4, 5, 6},
+                                               .kernel = {3, 3},
+                                               .strides = {2, 2},
+                                               .pads = {1, 1, 1, 1},
+                                               .group = 3},
+                                              {.name = "2d_windows_in_the_padding",
+                                               .wide = {1, 5, 6, 2},
+                                               .narrow = {1, 9, 10, 3},
+                                               .kernel = {2, 1},
+                                               .pads = {3, 2, 2, 2}},
+                                              {.name = "1d_k5_s2",
+                                               .wide = {2, 19, 3},
+                                               .narrow = {2, 10, 4},
+                                               .kernel = {5},
+                                               .strides = {2},
+                                               .pads = {2, 2}},
+                                              {.name = "3d_k3_bf16",
+                                               .wide = {1, 4, 3, 6, 16},
+                                               .narrow = {1, 4, 3, 6, 16},
+                                               .kernel = {3, 3, 3},
+                                               .pads = Ints(6, 1),
+                                               .dtype = DType::bf16},
+                                              {.name = "3d_k3_s2_bf16",
+                                               .wide = {1, 5, 4, 6, 8},
+                                               .narrow = {1, 3, 2, 3, 16},
+                                               .kernel = {3, 3, 3},
+                                               .strides = {2, 2, 2},
+                                               .pads = Ints(6, 1),
+                                               .dtype = DType::bf16}};
+  return table;
+}
+
+OpCase conv_case(const Geometry& g, bool bias) {
+  OpCase c{.name = g.name + (bias ? "_bias" : ""),
+           .op = "Conv",
+           .attrs = g.attrs(),
+           .inputs = {{g.dtype, g.wide}, {g.dtype, g.weight()}},
+           .outputs = {{g.dtype, g.narrow}},
+           .reference = conv_reference,
+           .terms = g.taps() * g.wide.back() / g.group};
+  if (bias) c.inputs.push_back({g.dtype, {g.narrow.back()}});
+  if (g.dtype == DType::f32)
+    c.differentiate = bias ? std::vector<int>{0, 1, 2} : std::vector<int>{0, 1};
+  return c;
+}
+
+OpCase grad_input_case(const Geometry& g) {
+  OpCase c{.name = g.name,
+           .op = "ConvGradInput",
+           .attrs = g.attrs(),
+           .inputs = {{g.dtype, g.narrow}, {g.dtype, g.weight()}},
+           .outputs = {{g.dtype, g.wide}},
+           .reference = transposed_reference,
+           .terms = g.taps() * g.narrow.back() / g.group};
+  c.attrs.set("input_shape", Ints(g.wide.begin(), g.wide.end()));
+  return c;
+}
+
+OpCase grad_weight_case(const Geometry& g) {
+  return {.name = g.name,
+          .op = "ConvGradWeight",
+          .attrs = g.attrs(),
+          .inputs = {{g.dtype, g.wide}, {g.dtype, g.narrow}},
+          .outputs = {{DType::f32, g.weight()}},
+          .reference = grad_weight_reference,
+          .terms = g.narrow.elements() / g.narrow.back()};
+}
+
+const std::vector<Geometry>& transposed_geometries() {
+  static const std::vector<Geometry> table = {
+      {.name = "3d_k2_s2",
+       .wide = {1, 6, 8, 10, 8},
+       .narrow = {1, 3, 4, 5, 16},
+       .kernel = {2, 2, 2},
+       .strides = {2, 2, 2}},
+      {.name = "3d_k2_s2_odd_channels",
+       .wide = {2, 4, 2, 6, 3},
+       .narrow = {2, 2, 1, 3, 5},
+       .kernel = {2, 2, 2},
+       .strides = {2, 2, 2}},
+      {.name = "3d_k3_s2_output_padding",
+       .wide = {1, 6, 7, 8, 3},
+       .narrow = {1, 3, 4, 4, 4},
+       .kernel = {3, 3, 3},
+       .strides = {2, 2, 2},
+       .pads = Ints(6, 1),
+       .output_padding = {1, 0, 1}},
+      {.name = "3d_k4_s2_p1",
+       .wide = {1, 6, 8, 4, 3},
+       .narrow = {1, 3, 4, 2, 4},
+       .kernel = {4, 4, 4},
+       .strides = {2, 2, 2},
+       .pads = Ints(6, 1)},
+      {.name = "3d_k3_s1", .wide = {1, 5, 6, 7, 3}, .narrow = {1, 3, 4, 5, 2}, .kernel = {3, 3, 3}},
+      {.name = "3d_k1x2x2_s1x2x2",
+       .wide = {1, 3, 6, 8, 4},
+       .narrow = {1, 3, 3, 4, 6},
+       .kernel = {1, 2, 2},
+       .strides = {1, 2, 2}},
+      {.name = "2d_k3_s2_dilation2",
+       .wide = {2, 13, 9, 3},
+       .narrow = {2, 5, 3, 4},
+       .kernel = {3, 3},
+       .strides = {2, 2},
+       .dilations = {2, 2}},
+      {.name = "2d_k1_s2_gaps",
+       .wide = {1, 8, 7, 3},
+       .narrow = {1, 4, 4, 4},
+       .kernel = {1, 1},
+       .strides = {2, 2},
+       .output_padding = {1, 0}},
+      {.name = "2d_groups2",
+       .wide = {1, 8, 10, 6},
+       .narrow = {1, 4, 5, 8},
+       .kernel = {2, 2},
+       .strides = {2, 2},
+       .group = 2},
+      {.name = "1d_k4_s3", .wide = {2, 13, 3}, .narrow = {2, 4, 5}, .kernel = {4}, .strides = {3}},
+      {.name = "3d_k2_s2_bf16",
+       .wide = {1, 4, 6, 4, 8},
+       .narrow = {1, 2, 3, 2, 16},
+       .kernel = {2, 2, 2},
+       .strides = {2, 2, 2},
+       .dtype = DType::bf16}};
+  return table;
+}
+
+OpCase transposed_case(const Geometry& g) {
+  OpCase c{.name = g.name,
+           .op = "ConvTranspose",
+           .attrs = g.attrs(),
+           .inputs = {{g.dtype, g.narrow}, {g.dtype, g.weight()}, {g.dtype, {g.wide.back()}}},
+           .outputs = {{g.dtype, g.wide}},
+           .reference = transposed_reference,
+           .terms = g.taps() * g.narrow.back() / g.group};
+  c.attrs.set("output_padding", g.output_padding);
+  if (g.dtype == DType::f32) c.differentiate = {0, 1, 2};
+  return c;
+}
+
+OpCase error_case(const std::string& name, const std::string& op, const Attrs& attrs,
+                  std::vector<InputCase> inputs, const std::string& error) {
+  return {.name = name, .op = op, .attrs = attrs, .inputs = std::move(inputs), .error = error};
+}
+
+std::vector<OpCase> error_cases() {
+  const Attrs k3 = {{"kernel_shape", Ints{3, 3}}};
+  Attrs groups3 = k3;
+  groups3.set("group", std::int64_t{3});
+  Attrs padding2 = k3;
+  padding2.set("output_padding", Ints{2, 0});
+  const InputCase x{.extents = {1, 6, 6, 4}};
+  return {
+      error_case("rejects_other_channels", "Conv", k3, {x, {.extents = {8, 3, 3, 5}}},
+                 "make it [8,3,3,4]"),
+      error_case("rejects_other_rank", "Conv", k3, {x, {.extents = {8, 3, 4}}},
+                 "[K, kernel..., C / group]"),
+      error_case("rejects_a_large_kernel", "Conv", k3,
+                 {{.extents = {1, 6, 2, 4}}, {.extents = {8, 3, 3, 4}}},
+                 "does not fit in dimension 2"),
+      error_case("rejects_groups_that_do_not_divide", "Conv", groups3,
+                 {x, {.extents = {9, 3, 3, 1}}}, "group=3 does not divide"),
+      error_case("rejects_other_bias", "Conv", k3, {x, {.extents = {8, 3, 3, 4}}, {.extents = {4}}},
+                 "there are 8 output channels"),
+      error_case("rejects_integers", "Conv", k3,
+                 {{DType::i32, {1, 6, 6, 4}, Draw::labels(3)}, {.extents = {8, 3, 3, 4}}},
+                 "take f32 and bf16"),
+      error_case("rejects_output_padding_of_a_stride", "ConvTranspose", padding2,
+                 {x, {.extents = {4, 3, 3, 8}}}, "must be less than the stride 1")};
+}
+
+}  // namespace
+
+std::vector<OpCase> conv_cases() {
+  std::vector<OpCase> cases;
+  for (const auto& g : conv_geometries()) {
+    cases.push_back(conv_case(g, false));
+    cases.push_back(conv_case(g, true));
+    cases.push_back(grad_input_case(g));
+    cases.push_back(grad_weight_case(g));
+  }
+  for (const auto& g : transposed_geometries()) cases.push_back(transposed_case(g));
+  for (auto& c : error_cases()) cases.push_back(std::move(c));
+  return cases;
+}
+
+}  // namespace hpdlf::test

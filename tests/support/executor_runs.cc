@@ -1,0 +1,69 @@
+#include "support/executor_runs.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "partition/lower.hpp"
+#include "partition/planner.hpp"
+#include "runtime/executor.hpp"
+#include "support/task_oracle.hpp"
+#include "unit/partition/small_nets.hpp"
+
+namespace hpdlf::test {
+namespace {
+
+constexpr int kSteps = 4;
+constexpr std::uint64_t kSeed = 7;
+
+partition::CostModel model_of(const runtime::Session& session) {
+  partition::Machine machine;
+  machine.ranks = session.ranks();
+  machine.workers = session.cpu_workers();
+  return partition::CostModel(machine);
+}
+
+runtime::StepInputs host_inputs(const std::map<graph::ValueId, Tensor>& inputs) {
+  runtime::StepInputs result;
+  for (const auto& [value, tensor] : inputs) {
+    auto host = std::make_shared<runtime::HostTensor>(tensor.type);
+    std::memcpy(host->data.data(), tensor.data.data(), tensor.data.size());
+    result[value] = std::move(host);
+  }
+  return result;
+}
+
+}  // namespace
+
+std::shared_ptr<const partition::TaskGraph> tasks_for(const runtime::Session& session,
+                                                      const std::shared_ptr<const graph::Graph>& graph,
+                                                      const std::string& strategy) {
+  const partition::CostModel model = model_of(session);
+  auto tasks = std::make_shared<partition::TaskGraph>(
+      partition::lower(graph, partition::make_plan(graph, model, {.strategy = strategy})));
+  partition::set_priorities(*tasks, model);
+  return tasks;
+}
+
+void expect_run_of_oracle(runtime::Session& session, const std::shared_ptr<const graph::Graph>& graph,
+                          const std::string& strategy) {
+  SCOPED_TRACE(graph->name() + ", strategy " + strategy + ", rank " + std::to_string(session.rank()));
+  const auto tasks = tasks_for(session, graph, strategy);
+  TaskOracle oracle(*tasks, kSeed);
+  runtime::Executor executor(session, tasks, model_of(session), {.seed = kSeed});
+  executor.initialise();
+  // One step is under way while the next is submitted, as the trainer does it.
+  const auto inputs_of = [&](int step) { return random_inputs(*graph, static_cast<std::uint64_t>(100 + step)); };
+  executor.submit(host_inputs(inputs_of(0)));
+  for (int step = 0; step < kSteps; ++step) {
+    if (step + 1 < kSteps) executor.submit(host_inputs(inputs_of(step + 1)));
+    const runtime::StepResult result = executor.wait(step);
+    oracle.step(inputs_of(step));
+    for (const auto& [name, value] : graph->fetches())
+      EXPECT_EQ(result.fetched.at(name)->data, oracle.fetched(name, session.rank()).data) << name << " of step " << step;
+  }
+  for (const auto& [state, content] : graph->updates())
+    EXPECT_EQ(executor.read(state)->data, oracle.read(state).data) << graph->value(state).name;
+}
+
+}  // namespace hpdlf::test

@@ -1,0 +1,200 @@
+#include "partition/planner.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <set>
+
+#include "graph/op_spec.hpp"
+#include "partition/lower.hpp"
+#include "partition/simulator.hpp"
+#include "small_nets.hpp"
+
+namespace hpdlf::partition {
+namespace {
+
+Machine machine(int ranks, int workers) {
+  Machine m;
+  m.ranks = ranks;
+  m.workers = workers;
+  return m;
+}
+
+Plan plan_for(const std::shared_ptr<const graph::Graph>& graph, const std::string& strategy, const Machine& m) {
+  return make_plan(graph, CostModel(m), {.strategy = strategy});
+}
+
+std::string error_of(const std::string& strategy, const Machine& m = machine(1, 2)) {
+  try {
+    (void)plan_for(test::small_unet(1, 8), strategy, m);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+const NodePlan& node_plan(const Plan& plan, const graph::Graph& graph, const std::string& value) {
+  return plan.nodes[static_cast<std::size_t>(graph.value(graph.find(value)).producer)];
+}
+
+/// Parts of factor `letter` of the node that makes `value`.
+int parts(const Plan& plan, const graph::Graph& graph, const std::string& value, char letter) {
+  const auto& node = graph.node(graph.value(graph.find(value)).producer);
+  const int factor = graph::tiling_rule(graph::call_of(graph, node)).find(letter);
+  EXPECT_GE(factor, 0) << value << " has no factor " << letter;
+  return node_plan(plan, graph, value).parts[static_cast<std::size_t>(factor)];
+}
+
+TEST(PlanStrategy, ThatIsMisspeltNamesTheNearest) {
+  EXPECT_THAT(error_of("spce"), testing::HasSubstr("did you mean `space`?"));
+  EXPECT_THAT(error_of(""), testing::HasSubstr("strategy \"\" is none of auto, whole"));
+}
+
+TEST(PlanStrategy, OfAFactorThatNoNodeHasNamesThoseThereAre) {
+  EXPECT_THAT(error_of("q:2"), testing::HasSubstr("no node has a factor q that can be cut; there are c, d, h, k, n, w"));
+}
+
+TEST(PlanStrategy, OfBadCountsIsAnError) {
+  EXPECT_THAT(error_of("d:0"), testing::HasSubstr("0 parts along d"));
+  EXPECT_THAT(error_of("d:x"), testing::HasSubstr("is none of"));
+  EXPECT_THAT(error_of("d:2 d:4"), testing::HasSubstr("cuts d twice"));
+  EXPECT_THAT(error_of("d:99999999999999999999"), testing::HasSubstr("is none of"));
+}
+
+TEST(PlanStrategy, CutsWhatIsNamedWhereverItCanBeCut) {
+  const auto graph = test::small_unet(2, 8);
+
+  const Plan plan = plan_for(graph, "d:4 h:2", machine(1, 2));
+
+  EXPECT_EQ(parts(plan, *graph, "conv0", 'd'), 4);
+  EXPECT_EQ(parts(plan, *graph, "conv0", 'h'), 2);
+  EXPECT_EQ(parts(plan, *graph, "conv0", 'w'), 1);
+  EXPECT_EQ(parts(plan, *graph, "norm1", 'd'), 4);
+}
+
+TEST(PlanStrategy, GivesThinNodesFewerParts) {
+  const auto graph = test::small_unet(1, 8);
+
+  const Plan plan = plan_for(graph, "d:16", machine(1, 2));
+
+  EXPECT_EQ(parts(plan, *graph, "conv0", 'd'), 8);
+  EXPECT_EQ(parts(plan, *graph, "down", 'd'), 4);
+}
+
+TEST(PlanStrategy, CutsRowsOfAMatMulAsTheSamplesTheyAre) {
+  const auto graph = test::small_mlp(6);
+
+  const Plan plan = plan_for(graph, "sample", machine(1, 3));
+
+  for (std::size_t n = 0; n < graph->nodes().size(); ++n) {
+    const auto& node = graph->nodes()[n];
+    if (node.phase == graph::Phase::update || graph->value(node.outputs[0]).type.extents.rank() < 2) continue;
+    EXPECT_EQ(plan.nodes[n].owners.size(), 3U) << node.name;
+  }
+}
+
+TEST(PlanRanks, GetTheSamplesIfThereAreEnough) {
+  const auto graph = test::small_unet(2, 8);
+
+  const Plan plan = plan_for(graph, "whole", machine(2, 2));
+
+  EXPECT_EQ(parts(plan, *graph, "conv0", 'n'), 2);
+  EXPECT_EQ(node_plan(plan, *graph, "conv0").owners, (std::vector<int>{0, 1}));
+}
+
+TEST(PlanRanks, GetSlabsIfThereAreFewerSamples) {
+  const auto graph = test::small_unet(1, 8);
+
+  const Plan plan = plan_for(graph, "whole", machine(2, 2));
+
+  EXPECT_EQ(parts(plan, *graph, "conv0", 'd'), 2);
+  EXPECT_EQ(node_plan(plan, *graph, "conv0").owners, (std::vector<int>{0, 1}));
+}
+
+TEST(PlanRanks, GetNeighbouringTiles) {
+  const auto graph = test::small_unet(2, 8);
+
+  const Plan plan = plan_for(graph, "d:4 h:2", machine(2, 2));
+
+  EXPECT_EQ(node_plan(plan, *graph, "conv0").owners, (std::vector<int>{0, 0, 0, 0, 1, 1, 1, 1}));
+}
+
+TEST(PlanRanks, ShareTheUpdatesOfParameters) {
+  const auto graph = test::small_unet(2, 8);
+
+  const Plan plan = plan_for(graph, "whole", machine(4, 1));
+
+  std::vector<std::int64_t> bytes(4, 0);
+  std::int64_t largest = 0;
+  for (std::size_t n = 0; n < graph->nodes().size(); ++n) {
+    const auto& node = graph->nodes()[n];
+    if (node.phase != graph::Phase::update) continue;
+    const std::int64_t size = graph->value(node.outputs[0]).type.bytes();
+    bytes[static_cast<std::size_t>(plan.nodes[n].owners.at(0))] += size;
+    largest = std::max(largest, size);
+  }
+  const auto [least, most] = std::minmax_element(bytes.begin(), bytes.end());
+  EXPECT_LE(*most - *least, largest);
+  EXPECT_GT(*least, 0);
+}
+
+TEST(PlanAuto, IsNoSlowerThanAnyNamedStrategy) {
+  const auto graph = test::small_unet(2, 8);
+  for (const int ranks : {1, 2})
+    for (const int workers : {1, 2, 4}) {
+      const CostModel model(machine(ranks, workers));
+      const auto seconds = [&](const std::string& strategy) {
+        TaskGraph tasks = lower(graph, make_plan(graph, model, {.strategy = strategy}));
+        set_priorities(tasks, model);
+        return simulate(tasks, model).seconds;
+      };
+      const double automatic = seconds("auto");
+      for (const char* other : {"whole", "sample", "space", "channel", "d:4"})
+        EXPECT_LE(automatic, 1.006 * seconds(other)) << other << ", " << ranks << " ranks, " << workers << " workers";
+    }
+}
+
+TEST(PlanAuto, LeavesTheNetWholeForOneWorker) {
+  const auto graph = test::small_unet(1, 8);
+
+  const Plan plan = plan_for(graph, "auto", machine(1, 1));
+
+  for (const NodePlan& node : plan.nodes) EXPECT_EQ(node.owners.size(), 1U);
+  EXPECT_THAT(plan.reason, testing::StartsWith("\"whole\", fastest of "));
+}
+
+TEST(PlanMemory, ThatIsTooSmallSaysHowMuchIsMissingAndWhatWouldFit) {
+  Machine m = machine(1, 2);
+  m.memory_bytes = 10 << 10;
+
+  const std::string error = error_of("whole", m);
+
+  EXPECT_THAT(error, testing::ContainsRegex("strategy \"whole\" needs at least [0-9.]+ MiB a rank, but only 0.0 MiB may be used: [0-9.]+ MiB are missing"));
+  EXPECT_THAT(error, testing::ContainsRegex("hint: a batch or patch [0-9.]+ times smaller"));
+}
+
+TEST(PlanMemory, ThatFitsAnotherStrategyNamesIt) {
+  const auto graph = test::small_unet(2, 8);
+  const auto peak = [&](const std::string& strategy) {
+    const CostModel model(machine(1, 1));
+    TaskGraph tasks = lower(graph, make_plan(graph, model, {.strategy = strategy}));
+    set_priorities(tasks, model);
+    return simulate(tasks, model).peak_bytes[0];
+  };
+  const std::int64_t whole = peak("whole");
+  const std::int64_t channel = peak("c:4");
+  ASSERT_NE(whole, channel);
+  Machine m = machine(1, 1);
+  m.memory_bytes = std::min(whole, channel);
+
+  try {
+    (void)plan_for(graph, whole > channel ? "whole" : "c:4", m);
+    ADD_FAILURE() << "fits";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.hint(), testing::HasSubstr("strategy \""));
+  }
+}
+
+}  // namespace
+}  // namespace hpdlf::partition

@@ -1,0 +1,134 @@
+#include "runtime/memory.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <cstring>
+#include <random>
+#include <thread>
+#include <vector>
+
+namespace hpdlf::runtime {
+namespace {
+
+constexpr std::size_t kMiB = std::size_t{1} << 20;
+
+TEST(Arena, AlignsBlocksToCacheLines) {
+  Arena arena(64 * kMiB);
+
+  for (const std::size_t bytes : {1U, 63U, 64U, 65U, 1000U})
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(arena.allocate(bytes)) % Arena::kAlignment, 0U);
+}
+
+TEST(Arena, HandsOutTheLastFreedBlockOfASize) {
+  Arena arena(64 * kMiB);
+  std::vector<void*> blocks;
+  for (int i = 0; i < 5; ++i) blocks.push_back(arena.allocate(kMiB));
+
+  arena.free(blocks[1], kMiB);
+  arena.free(blocks[3], kMiB);
+
+  EXPECT_EQ(arena.allocate(kMiB), blocks[3]);
+  EXPECT_EQ(arena.allocate(kMiB), blocks[1]);
+}
+
+TEST(Arena, PrefersTheTightestFit) {
+  Arena arena(64 * kMiB);
+  void* big = arena.allocate(4 * kMiB);
+  void* fence = arena.allocate(64);
+  void* small = arena.allocate(2 * kMiB);
+  void* end = arena.allocate(64);
+  arena.free(big, 4 * kMiB);
+  arena.free(small, 2 * kMiB);
+
+  EXPECT_EQ(arena.allocate(kMiB), small);
+  EXPECT_EQ(arena.allocate(3 * kMiB), big);
+  arena.free(fence, 64);
+  arena.free(end, 64);
+}
+
+TEST(Arena, MergesFreedNeighboursInAnyOrder) {
+  Arena arena(64 * kMiB);
+  for (const auto& order : {std::vector{0, 1, 2}, {2, 1, 0}, {0, 2, 1}, {1, 0, 2}}) {
+    std::vector<void*> blocks;
+    for (int i = 0; i < 3; ++i) blocks.push_back(arena.allocate(kMiB));
+    void* fence = arena.allocate(64);
+    for (const int i : order) arena.free(blocks[static_cast<std::size_t>(i)], kMiB);
+
+    EXPECT_EQ(arena.allocate(3 * kMiB), blocks[0]);
+    arena.free(blocks[0], 3 * kMiB);
+    arena.free(fence, 64);
+  }
+  EXPECT_EQ(arena.stats().reserved, static_cast<std::int64_t>(4 * kMiB)) << "the same memory was used each time";
+}
+
+TEST(Arena, ExtendsTheFreeBlockAtItsTop) {
+  Arena arena(64 * kMiB);
+  void* block = arena.allocate(2 * kMiB);
+  arena.free(block, 2 * kMiB);
+
+  EXPECT_EQ(arena.allocate(6 * kMiB), block);
+  EXPECT_EQ(arena.stats().reserved, static_cast<std::int64_t>(6 * kMiB));
+}
+
+TEST(Arena, ReturnsNullWhenItIsFull) {
+  Arena arena(4 * kMiB);
+
+  EXPECT_EQ(arena.allocate(5 * kMiB), nullptr);
+  void* block = arena.allocate(4 * kMiB);
+  ASSERT_NE(block, nullptr);
+  EXPECT_EQ(arena.allocate(64), nullptr);
+  arena.free(block, 4 * kMiB);
+  EXPECT_NE(arena.allocate(64), nullptr);
+}
+
+TEST(Arena, CountsWhatIsHandedOutAndItsPeak) {
+  Arena arena(64 * kMiB);
+  void* a = arena.allocate(100);
+  void* b = arena.allocate(kMiB);
+  arena.free(b, kMiB);
+
+  EXPECT_EQ(arena.stats().current, 128);
+  EXPECT_EQ(arena.stats().peak, static_cast<std::int64_t>(kMiB + 128));
+  arena.reset_peak();
+  EXPECT_EQ(arena.stats().peak, 128);
+  arena.free(a, 100);
+  EXPECT_EQ(arena.stats().current, 0);
+}
+
+TEST(Arena, KeepsBlocksApartUnderRandomUseByThreads) {
+  Arena arena(256 * kMiB);
+  const auto use = [&arena](std::uint32_t seed) {
+    std::mt19937 random(seed);
+    struct Block {
+      unsigned char* data;
+      std::size_t bytes;
+      unsigned char mark;
+    };
+    std::vector<Block> blocks;
+    for (int i = 0; i < 3000; ++i) {
+      if (blocks.size() < 20 || random() % 2 == 0) {
+        const std::size_t bytes = 1 + random() % 100000;
+        const auto mark = static_cast<unsigned char>(random());
+        blocks.push_back({static_cast<unsigned char*>(arena.allocate(bytes)), bytes, mark});
+        std::memset(blocks.back().data, mark, bytes);
+      } else {
+        std::swap(blocks[random() % blocks.size()], blocks.back());
+        const Block block = blocks.back();
+        blocks.pop_back();
+        for (std::size_t at = 0; at < block.bytes; ++at) ASSERT_EQ(block.data[at], block.mark);
+        arena.free(block.data, block.bytes);
+      }
+    }
+    for (const Block& block : blocks) arena.free(block.data, block.bytes);
+  };
+
+  std::thread other(use, 1);
+  use(2);
+  other.join();
+
+  EXPECT_EQ(arena.stats().current, 0);
+}
+
+}  // namespace
+}  // namespace hpdlf::runtime

@@ -1,0 +1,113 @@
+#include "runtime/session.hpp"
+
+#include <gmock/gmock.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <optional>
+
+#include "base/error.hpp"
+
+namespace hpdlf::runtime {
+namespace {
+
+using testing::HasSubstr;
+
+/// Sets an environment variable for the life of a test.
+class Environment {
+ public:
+  Environment(const char* name, const char* value) : name_(name) {
+    if (const char* old = std::getenv(name)) old_ = old;
+    setenv(name, value, 1);
+  }
+  ~Environment() {
+    if (old_)
+      setenv(name_, old_->c_str(), 1);
+    else
+      unsetenv(name_);
+  }
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+ private:
+  const char* name_;
+  std::optional<std::string> old_;
+};
+
+TEST(Session, GivesTheWorkersAndTheSchedulerThatWereAskedFor) {
+  const Session session({.cpu_workers = 2, .scheduler = "dmda"});
+
+  EXPECT_EQ(session.cpu_workers(), 2);
+  EXPECT_EQ(session.scheduler(), "dmda");
+  EXPECT_EQ(session.rank(), 0);
+  EXPECT_EQ(session.ranks(), 1);
+}
+
+TEST(Session, UsesDmdasOnAllCoresByDefault) {
+  const Session session;
+
+  EXPECT_GE(session.cpu_workers(), 1);
+  EXPECT_EQ(session.scheduler(), "dmdas");
+}
+
+TEST(Session, MoreWorkersThanCoresAreStarted) {
+  const Session session({.cpu_workers = 4});
+
+  EXPECT_EQ(session.cpu_workers(), 4);
+}
+
+TEST(Session, TheEnvironmentOverridesWhatTheProgramAsksFor) {
+  const Environment scheduler("STARPU_SCHED", "lws");
+  const Environment workers("STARPU_NCPU", "1");
+
+  const Session session({.cpu_workers = 2, .scheduler = "dmda"});
+
+  EXPECT_EQ(session.cpu_workers(), 1);
+  EXPECT_EQ(session.scheduler(), "lws");
+}
+
+TEST(Session, ListsTheSchedulersIfThereIsNoSuchOne) {
+  std::string message;
+  try {
+    const Session session({.scheduler = "dmdaz"});
+  } catch (const Error& error) {
+    message = error.what();
+  }
+
+  EXPECT_THAT(message, HasSubstr("there is no scheduler `dmdaz`"));
+  EXPECT_THAT(message, HasSubstr("dmdas"));
+  EXPECT_THAT(message, HasSubstr("lws"));
+}
+
+TEST(Session, SaysThatNoWorkerIsLeft) {
+  const Environment workers("STARPU_NCPU", "0");
+
+  EXPECT_THROW(Session(), LibraryError);
+}
+
+TEST(Session, RefusesASecondOneBesideIt) {
+  const Session session;
+
+  EXPECT_THROW(Session(), Error);
+}
+
+TEST(Session, StartsAgainInLessThanASecond) {
+  { const Session first; }  // writes StarPU's files of the machine, once
+
+  const auto start = std::chrono::steady_clock::now();
+  { const Session second; }
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+
+  EXPECT_LT(seconds.count(), 1.0);
+}
+
+TEST(RuntimeReport, NamesTheVersionsInUse) {
+  const RuntimeReport report = runtime_report();
+
+  EXPECT_THAT(report.starpu_version, testing::StartsWith("1."));
+  EXPECT_GE(report.cores, 1);
+  EXPECT_EQ(report.mpi, !report.mpi_version.empty());
+}
+
+}  // namespace
+}  // namespace hpdlf::runtime
