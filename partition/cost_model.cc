@@ -12,7 +12,8 @@ double CostModel::seconds(const TaskGraph& graph, const Task& task) const {
     return std::max(kShortest, machine_.link_latency_us * 1e-6 + sending);
   }
   const double computing = task.cost.flops / (machine_.gflops(dtype) * 1e9);
-  const double streaming = (task.cost.bytes_read + task.cost.bytes_written) / (machine_.gbytes_per_s * 1e9);
+  const double streaming =
+      (task.cost.bytes_read + task.cost.bytes_written) / (machine_.gbytes_per_s * 1e9);
   return std::max(kShortest, std::max(computing, streaming) + machine_.task_overhead_us * 1e-6);
 }
 

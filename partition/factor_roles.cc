@@ -18,7 +18,8 @@ std::string input_labels(int rank) {
   return labels;
 }
 
-NodeFactors label_node(const graph::Graph& graph, const graph::Node& node, std::vector<std::string>& labels) {
+NodeFactors label_node(const graph::Graph& graph, const graph::Node& node,
+                       std::vector<std::string>& labels) {
   NodeFactors factors{graph::tiling_rule(graph::call_of(graph, node)), {}};
   const auto& rule = factors.rule;
   factors.roles.assign(rule.factors.size(), kUnknown);
@@ -26,16 +27,19 @@ NodeFactors label_node(const graph::Graph& graph, const graph::Node& node, std::
     for (std::size_t dim = 0; dim < rule.inputs[i].size(); ++dim) {
       const int f = rule.inputs[i][dim].factor;
       if (f >= 0 && factors.roles[static_cast<std::size_t>(f)] == kUnknown)
-        factors.roles[static_cast<std::size_t>(f)] = labels[static_cast<std::size_t>(node.inputs[i])][dim];
+        factors.roles[static_cast<std::size_t>(f)] =
+            labels[static_cast<std::size_t>(node.inputs[i])][dim];
     }
   for (std::size_t o = 0; o < rule.outputs.size(); ++o)
     for (std::size_t dim = 0; dim < rule.outputs[o].size(); ++dim)
       if (const int f = rule.outputs[o][dim].factor; f >= 0)
-        labels[static_cast<std::size_t>(node.outputs[o])][dim] = factors.roles[static_cast<std::size_t>(f)];
+        labels[static_cast<std::size_t>(node.outputs[o])][dim] =
+            factors.roles[static_cast<std::size_t>(f)];
   for (std::size_t f = 0; f < rule.factors.size(); ++f) {
     char& role = factors.roles[f];
     // A letter of the data on a factor that no data runs along is a coincidence (the columns `n` of a MatMul): an output channel.
-    if (role == kUnknown) role = is_data_role(rule.factors[f].letter) ? 'k' : rule.factors[f].letter;
+    if (role == kUnknown)
+      role = is_data_role(rule.factors[f].letter) ? 'k' : rule.factors[f].letter;
   }
   return factors;
 }
@@ -44,7 +48,8 @@ NodeFactors label_node(const graph::Graph& graph, const graph::Node& node, std::
 
 int NodeFactors::channel() const {
   const auto is_free = [&](int f) {
-    return f >= 0 && !is_data(f) && rule.factors[static_cast<std::size_t>(f)].kind == graph::Factor::Kind::parallel;
+    return f >= 0 && !is_data(f) &&
+           rule.factors[static_cast<std::size_t>(f)].kind == graph::Factor::Kind::parallel;
   };
   for (std::size_t f = 0; f < roles.size(); ++f)
     if (roles[f] == 'k' && is_free(static_cast<int>(f))) return static_cast<int>(f);
@@ -58,7 +63,8 @@ std::vector<NodeFactors> factor_roles(const graph::Graph& graph) {
   for (const auto& value : graph.values()) {
     const int rank = value.type.extents.rank();
     const bool is_data = value.role == graph::Role::input;
-    labels.push_back(is_data ? input_labels(rank) : std::string(static_cast<std::size_t>(rank), kUnknown));
+    labels.push_back(is_data ? input_labels(rank)
+                             : std::string(static_cast<std::size_t>(rank), kUnknown));
   }
   std::vector<NodeFactors> factors;
   for (const auto& node : graph.nodes()) factors.push_back(label_node(graph, node, labels));

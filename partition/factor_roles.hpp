@@ -22,7 +22,9 @@ struct NodeFactors {
 
   /// The factor that runs along the channels of output 0 and may be cut without partial sums, or -1.
   [[nodiscard]] int channel() const;
-  [[nodiscard]] bool is_data(int factor) const { return kDataRoles.find(roles[static_cast<std::size_t>(factor)]) != std::string_view::npos; }
+  [[nodiscard]] bool is_data(int factor) const {
+    return kDataRoles.find(roles[static_cast<std::size_t>(factor)]) != std::string_view::npos;
+  }
 };
 [[nodiscard]] std::vector<NodeFactors> factor_roles(const graph::Graph& graph);  ///< [NodeId]
 

@@ -19,18 +19,26 @@ using graph::ValueId;
 Tile::Role role_of_piece(const graph::Graph& graph, ValueId id) {
   const auto& value = graph.value(id);
   switch (value.role) {
-    case graph::Role::parameter: return Tile::Role::parameter;
-    case graph::Role::state: return Tile::Role::state;
-    case graph::Role::constant: return Tile::Role::constant;
-    case graph::Role::input: return Tile::Role::input;
-    case graph::Role::computed: break;
+    case graph::Role::parameter:
+      return Tile::Role::parameter;
+    case graph::Role::state:
+      return Tile::Role::state;
+    case graph::Role::constant:
+      return Tile::Role::constant;
+    case graph::Role::input:
+      return Tile::Role::input;
+    case graph::Role::computed:
+      break;
   }
-  return graph.node(value.producer).phase == graph::Phase::backward ? Tile::Role::gradient : Tile::Role::activation;
+  return graph.node(value.producer).phase == graph::Phase::backward ? Tile::Role::gradient
+                                                                    : Tile::Role::activation;
 }
 
 /// Numbers the tiles of pieces and replicas. A shared tile's storage is the hull of what its values ask for.
-void make_tiles(const graph::Graph& graph, const std::vector<ValueId>& host, std::vector<ValueLayout>& layouts, TaskGraph& out) {
-  const auto make = [&](ValueId value, const Box& box, const Box& storage, int rank, Tile::Role role) {
+void make_tiles(const graph::Graph& graph, const std::vector<ValueId>& host,
+                std::vector<ValueLayout>& layouts, TaskGraph& out) {
+  const auto make = [&](ValueId value, const Box& box, const Box& storage, int rank,
+                        Tile::Role role) {
     out.tiles.push_back({value, box, storage, graph.value(value).type.dtype, rank, role});
     return static_cast<TileId>(out.tiles.size()) - 1;
   };
@@ -39,8 +47,10 @@ void make_tiles(const graph::Graph& graph, const std::vector<ValueId>& host, std
     if (host[v] == kNone)
       for (Piece& piece : layouts[v].pieces)
         piece.tile = make(value, piece.box, piece.reach, piece.rank, role_of_piece(graph, value));
-    const auto role = graph.value(value).role == graph::Role::input ? Tile::Role::input : Tile::Role::copy;
-    for (Replica& replica : layouts[v].replicas) replica.tile = make(value, replica.box, replica.box, replica.rank, role);
+    const auto role =
+        graph.value(value).role == graph::Role::input ? Tile::Role::input : Tile::Role::copy;
+    for (Replica& replica : layouts[v].replicas)
+      replica.tile = make(value, replica.box, replica.box, replica.rank, role);
   }
   for (std::size_t v = 0; v < layouts.size(); ++v) {
     if (host[v] == kNone) continue;
@@ -57,13 +67,21 @@ void make_tiles(const graph::Graph& graph, const std::vector<ValueId>& host, std
 
 class Lowering {
  public:
-  Lowering(const CutGraph& cut, int lanes, std::vector<ValueLayout>& layouts, const std::vector<ValueId>& host, TaskGraph& out)
-      : cut_(cut), graph_(*cut.graph), lanes_(lanes), layouts_(layouts), host_(host), out_(out), writer_(out, layouts) {}
+  Lowering(const CutGraph& cut, int lanes, std::vector<ValueLayout>& layouts,
+           const std::vector<ValueId>& host, TaskGraph& out)
+      : cut_(cut),
+        graph_(*cut.graph),
+        lanes_(lanes),
+        layouts_(layouts),
+        host_(host),
+        out_(out),
+        writer_(out, layouts) {}
 
   void write_step() {
     for (std::size_t v = 0; v < layouts_.size(); ++v)
       if (graph_.values()[v].role == graph::Role::input)
-        for (const Replica& fed : layouts_[v].replicas) writer_.feed(static_cast<ValueId>(v), fed.tile);
+        for (const Replica& fed : layouts_[v].replicas)
+          writer_.feed(static_cast<ValueId>(v), fed.tile);
     for (const auto& [name, value] : graph_.fetches())
       if (graph_.value(value).producer == kNone) write_fetch(value);
     for (std::size_t n = 0; n < graph_.nodes().size(); ++n) write_node(static_cast<NodeId>(n));
@@ -81,8 +99,10 @@ class Lowering {
     const auto& node = graph_.node(id);
     const NodeGrid& grid = cut_.grid(id);
     writer_.set_node(id);
-    if (node.accumulate != kNone && host_[static_cast<std::size_t>(node.outputs[0])] != node.accumulate)
-      for (const Piece& p : layout(node.outputs[0]).pieces) writer_.gather(node.accumulate, p.box, p.tile);
+    if (node.accumulate != kNone &&
+        host_[static_cast<std::size_t>(node.outputs[0])] != node.accumulate)
+      for (const Piece& p : layout(node.outputs[0]).pieces)
+        writer_.gather(node.accumulate, p.box, p.tile);
     std::vector<OutputTargets> outputs;
     for (std::size_t o = 0; o < node.outputs.size(); ++o)
       outputs.push_back(assign_targets({.pieces = layout(node.outputs[o]).pieces,
@@ -110,7 +130,8 @@ class Lowering {
     task.inputs = static_cast<int>(node.inputs.size());
     for (std::size_t i = 0; i < node.inputs.size(); ++i)
       task.access.push_back(writer_.read(node.inputs[i], grid.ranks[t], grid.inputs[i][t]));
-    for (const auto& output : outputs) task.access.push_back(writer_.write(output.targets[t].tile, output.targets[t].box));
+    for (const auto& output : outputs)
+      task.access.push_back(writer_.write(output.targets[t].tile, output.targets[t].box));
     task.accumulate = !outputs.empty() && outputs[0].targets[t].accumulate;
     task.cost = cost_of(node, task);
     writer_.push(std::move(task));
@@ -127,7 +148,8 @@ class Lowering {
   }
 
   bool is_fetched(ValueId value) const {
-    return std::any_of(graph_.fetches().begin(), graph_.fetches().end(), [&](const auto& f) { return f.second == value; });
+    return std::any_of(graph_.fetches().begin(), graph_.fetches().end(),
+                       [&](const auto& f) { return f.second == value; });
   }
 
   /// To the host of every rank, as soon as it is there.
@@ -135,7 +157,8 @@ class Lowering {
     const Box whole = Box::whole(graph_.value(value).type.extents);
     for (int rank = 0; rank < cut_.ranks; ++rank) {
       if (layout(value).pieces.empty()) writer_.fetch(value, writer_.read(value, rank, whole));
-      for (const Piece& p : layout(value).pieces) writer_.fetch(value, writer_.read(value, rank, p.box));
+      for (const Piece& p : layout(value).pieces)
+        writer_.fetch(value, writer_.read(value, rank, p.box));
     }
   }
 
@@ -151,7 +174,8 @@ class Lowering {
 void find_releases(TaskGraph& graph) {
   std::vector<TaskId> last(graph.tiles.size(), -1);
   for (std::size_t t = 0; t < graph.tasks.size(); ++t)
-    for (const Access& a : graph.tasks[t].access) last[static_cast<std::size_t>(a.tile)] = static_cast<TaskId>(t);
+    for (const Access& a : graph.tasks[t].access)
+      last[static_cast<std::size_t>(a.tile)] = static_cast<TaskId>(t);
   graph.released_after.assign(graph.tasks.size(), {});
   for (std::size_t i = 0; i < graph.tiles.size(); ++i)
     if (last[i] >= 0 && !graph.tiles[i].is_persistent())

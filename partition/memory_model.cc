@@ -10,7 +10,10 @@ std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
 }  // namespace
 
 MemoryMeter::MemoryMeter(const TaskGraph& graph)
-    : graph_(graph), users_left_(graph.tiles.size(), 0), alive_(graph.tiles.size(), false), now_(at(graph.ranks), 0) {
+    : graph_(graph),
+      users_left_(graph.tiles.size(), 0),
+      alive_(graph.tiles.size(), false),
+      now_(at(graph.ranks), 0) {
   for (const Task& task : graph.tasks)
     for (const Access& a : task.access) ++users_left_[at(a.tile)];
   for (std::size_t i = 0; i < graph.tiles.size(); ++i) {

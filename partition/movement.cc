@@ -12,7 +12,8 @@ const Attrs kNoAttrs;
 
 }  // namespace
 
-TaskWriter::TaskWriter(TaskGraph& graph, std::vector<ValueLayout>& layouts) : graph_(graph), layouts_(layouts), strips_(layouts.size()) {
+TaskWriter::TaskWriter(TaskGraph& graph, std::vector<ValueLayout>& layouts)
+    : graph_(graph), layouts_(layouts), strips_(layouts.size()) {
   for (const Tile& tile : graph.tiles) written_.push_back(tile.is_persistent());
 }
 
@@ -24,7 +25,12 @@ TileId TaskWriter::add_tile(Tile tile) {
 
 TileId TaskWriter::add_copy(TileId like, const Box& box, int owner) {
   const Tile& tile = graph_.tile(like);
-  return add_tile({.value = tile.value, .box = box, .storage = box, .dtype = tile.dtype, .owner = owner, .role = Tile::Role::copy});
+  return add_tile({.value = tile.value,
+                   .box = box,
+                   .storage = box,
+                   .dtype = tile.dtype,
+                   .owner = owner,
+                   .role = Tile::Role::copy});
 }
 
 Access TaskWriter::write(TileId tile, const Box& view) {
@@ -103,7 +109,8 @@ TileId TaskWriter::send(TileId src, int to) {
   return landing;
 }
 
-const TaskWriter::Strip* TaskWriter::find_strip(ValueId value, TileId src, const Box& box, int rank) const {
+const TaskWriter::Strip* TaskWriter::find_strip(ValueId value, TileId src, const Box& box,
+                                                int rank) const {
   for (const Strip& s : strips_[static_cast<std::size_t>(value)])
     if (s.source == src && s.rank == rank && s.box == box) return &s;
   return nullptr;
@@ -129,10 +136,12 @@ void TaskWriter::move(ValueId value, const Piece& from, const Box& box, TileId d
   const int rank = graph_.tile(dst).owner;
   if (from.rank == rank) return copy(from.tile, dst, box);
   const bool is_all = graph_.tile(dst).storage == box;
-  if (!is_all || find_strip(value, from.tile, box, rank) != nullptr) return copy(strip(value, from.tile, box, rank), dst, box);
+  if (!is_all || find_strip(value, from.tile, box, rank) != nullptr)
+    return copy(strip(value, from.tile, box, rank), dst, box);
   transfer(strip(value, from.tile, box, from.rank), dst);
   // A replica keeps this content and serves others; other tiles are added to or overwritten.
-  if (graph_.tile(dst).role == Tile::Role::copy) strips_[static_cast<std::size_t>(value)].push_back({from.tile, box, rank, dst});
+  if (graph_.tile(dst).role == Tile::Role::copy)
+    strips_[static_cast<std::size_t>(value)].push_back({from.tile, box, rank, dst});
 }
 
 void TaskWriter::gather(ValueId value, const Box& box, TileId dst) {
@@ -162,8 +171,10 @@ Access TaskWriter::read(ValueId value, int rank, const Box& box) {
     return {piece->tile, Access::Mode::read, box};
   }
   Replica* replica = layout.find_replica(rank, box);
-  HPDLF_ASSERT(replica != nullptr, "no tile on rank {} for {} of value {}", rank, to_string(box), value);
-  if (!std::exchange(replica->filled, true) && !layout.pieces.empty()) gather(value, replica->box, replica->tile);
+  HPDLF_ASSERT(replica != nullptr, "no tile on rank {} for {} of value {}", rank, to_string(box),
+               value);
+  if (!std::exchange(replica->filled, true) && !layout.pieces.empty())
+    gather(value, replica->box, replica->tile);
   return {replica->tile, Access::Mode::read, box};
 }
 

@@ -5,26 +5,28 @@
 namespace hpdlf::partition {
 namespace {
 
-void check(const graph::Node& node, const graph::TilingRule& rule, const NodePlan& plan, int ranks) {
+void check(const graph::Node& node, const graph::TilingRule& rule, const NodePlan& plan,
+           int ranks) {
   HPDLF_CHECK(plan.parts.size() == rule.factors.size(),
-              "the plan gives node \"{}\" ({}) {} part counts, its tiling rule has {} factors", node.name, node.spec->name,
-              plan.parts.size(), rule.factors.size());
+              "the plan gives node \"{}\" ({}) {} part counts, its tiling rule has {} factors",
+              node.name, node.spec->name, plan.parts.size(), rule.factors.size());
   std::size_t tiles = 1;
   for (std::size_t f = 0; f < rule.factors.size(); ++f) {
     const auto& factor = rule.factors[f];
     const int parts = plan.parts[f];
     HPDLF_CHECK(parts == 1 || factor.kind != graph::Factor::Kind::whole,
-                "the plan cuts factor {} of node \"{}\" ({}) into {} parts, but it must stay whole", factor.letter, node.name,
-                node.spec->name, parts);
+                "the plan cuts factor {} of node \"{}\" ({}) into {} parts, but it must stay whole",
+                factor.letter, node.name, node.spec->name, parts);
     HPDLF_CHECK(parts == 1 || (parts >= 1 && parts <= factor.extent),
-                "the plan cuts factor {} of node \"{}\" ({}) into {} parts, but its extent is {}", factor.letter, node.name,
-                node.spec->name, parts, factor.extent);
+                "the plan cuts factor {} of node \"{}\" ({}) into {} parts, but its extent is {}",
+                factor.letter, node.name, node.spec->name, parts, factor.extent);
     tiles *= static_cast<std::size_t>(parts);
   }
-  HPDLF_CHECK(plan.owners.size() == tiles, "the plan gives node \"{}\" ({}) {} owners for {} tiles", node.name, node.spec->name,
-              plan.owners.size(), tiles);
+  HPDLF_CHECK(plan.owners.size() == tiles, "the plan gives node \"{}\" ({}) {} owners for {} tiles",
+              node.name, node.spec->name, plan.owners.size(), tiles);
   for (const int owner : plan.owners)
-    HPDLF_CHECK(owner >= 0 && owner < ranks, "the plan gives a tile of node \"{}\" ({}) to rank {}, but there are {} ranks",
+    HPDLF_CHECK(owner >= 0 && owner < ranks,
+                "the plan gives a tile of node \"{}\" ({}) to rank {}, but there are {} ranks",
                 node.name, node.spec->name, owner, ranks);
 }
 
@@ -53,23 +55,28 @@ Box not_empty(Box box, const Extents& whole) {
 
 }  // namespace
 
-NodeGrid make_grid(const graph::Graph& graph, const graph::Node& node, const NodePlan& plan, int ranks) {
+NodeGrid make_grid(const graph::Graph& graph, const graph::Node& node, const NodePlan& plan,
+                   int ranks) {
   const graph::OpCall call = graph::call_of(graph, node);
   NodeGrid grid{graph::tiling_rule(call), plan.owners, {}, {}};
   const auto& rule = grid.rule;
   check(node, rule, plan, ranks);
-  HPDLF_ASSERT(rule.inputs.size() == node.inputs.size() && rule.outputs.size() == node.outputs.size(),
-               "the tiling rule of {} names {} inputs and {} outputs, node \"{}\" has {} and {}", node.spec->name,
-               rule.inputs.size(), rule.outputs.size(), node.name, node.inputs.size(), node.outputs.size());
+  HPDLF_ASSERT(
+      rule.inputs.size() == node.inputs.size() && rule.outputs.size() == node.outputs.size(),
+      "the tiling rule of {} names {} inputs and {} outputs, node \"{}\" has {} and {}",
+      node.spec->name, rule.inputs.size(), rule.outputs.size(), node.name, node.inputs.size(),
+      node.outputs.size());
   grid.inputs.resize(rule.inputs.size());
   grid.outputs.resize(rule.outputs.size());
   for (std::size_t t = 0; t < grid.tiles(); ++t) {
     const Box tile = iteration_box(rule, plan.parts, t);
     for (std::size_t i = 0; i < rule.inputs.size(); ++i)
       grid.inputs[i].push_back(
-          not_empty(graph::TilingRule::operand_box(rule.inputs[i], tile, call.inputs[i].extents), call.inputs[i].extents));
+          not_empty(graph::TilingRule::operand_box(rule.inputs[i], tile, call.inputs[i].extents),
+                    call.inputs[i].extents));
     for (std::size_t o = 0; o < rule.outputs.size(); ++o)
-      grid.outputs[o].push_back(graph::TilingRule::operand_box(rule.outputs[o], tile, call.outputs[o].extents));
+      grid.outputs[o].push_back(
+          graph::TilingRule::operand_box(rule.outputs[o], tile, call.outputs[o].extents));
   }
   return grid;
 }

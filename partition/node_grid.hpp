@@ -10,12 +10,14 @@ namespace hpdlf::partition {
 
 struct NodeGrid {
   graph::TilingRule rule;
-  std::vector<int> ranks;                         ///< [tile] who computes it; tiles row-major over the parts
-  std::vector<std::vector<Box>> inputs, outputs;  ///< [operand][tile] region that the tile reads or writes
+  std::vector<int> ranks;  ///< [tile] who computes it; tiles row-major over the parts
+  std::vector<std::vector<Box>> inputs,
+      outputs;  ///< [operand][tile] region that the tile reads or writes
   [[nodiscard]] std::size_t tiles() const { return ranks.size(); }
 };
 
 /// @throws Error naming node and factor if `plan` cuts a factor that must stay whole, or into more parts than it has indices.
-[[nodiscard]] NodeGrid make_grid(const graph::Graph& graph, const graph::Node& node, const NodePlan& plan, int ranks);
+[[nodiscard]] NodeGrid make_grid(const graph::Graph& graph, const graph::Node& node,
+                                 const NodePlan& plan, int ranks);
 
 }  // namespace hpdlf::partition

@@ -6,13 +6,19 @@
 namespace hpdlf::partition {
 namespace {
 
-TileId add_partial(TileId like, const Box& box, int rank, TaskWriter& writer, const TaskGraph& graph) {
+TileId add_partial(TileId like, const Box& box, int rank, TaskWriter& writer,
+                   const TaskGraph& graph) {
   const Tile& tile = graph.tile(like);
-  return writer.add_tile(
-      {.value = tile.value, .box = box, .storage = box, .dtype = tile.dtype, .owner = rank, .role = Tile::Role::partial_sum});
+  return writer.add_tile({.value = tile.value,
+                          .box = box,
+                          .storage = box,
+                          .dtype = tile.dtype,
+                          .owner = rank,
+                          .role = Tile::Role::partial_sum});
 }
 
-using Contributors = std::map<int, std::vector<std::size_t>>;  // rank -> iteration tiles that write a piece
+using Contributors =
+    std::map<int, std::vector<std::size_t>>;  // rank -> iteration tiles that write a piece
 
 Contributors contributors(const Piece& piece, const OutputRequest& request) {
   Contributors by_rank;
@@ -36,9 +42,12 @@ class TargetAssignment {
     for (std::size_t p = 0; p < request_.pieces.size(); ++p) {
       const Piece& piece = request_.pieces[p];
       PieceSum sum{piece.box, {}};
-      for (const auto& [rank, tiles] : contributors_[p]) sum.partials.push_back({rank, chain(piece, rank, tiles)});
-      std::stable_partition(sum.partials.begin(), sum.partials.end(), [&](const auto& r) { return r.rank == piece.rank; });
-      if (sum.partials.size() > 1 || sum.partials.front().tiles.size() > 1) result_.sums.push_back(std::move(sum));
+      for (const auto& [rank, tiles] : contributors_[p])
+        sum.partials.push_back({rank, chain(piece, rank, tiles)});
+      std::stable_partition(sum.partials.begin(), sum.partials.end(),
+                            [&](const auto& r) { return r.rank == piece.rank; });
+      if (sum.partials.size() > 1 || sum.partials.front().tiles.size() > 1)
+        result_.sums.push_back(std::move(sum));
     }
     return std::move(result_);
   }
@@ -49,10 +58,14 @@ class TargetAssignment {
     std::vector<TileId> partials;
     const std::size_t chains = chains_on(rank, tiles.size());
     for (std::size_t i = 0; i < tiles.size(); ++i) {
-      const bool starts_chain = i < chains;  // tiles go round the chains: neighbours are ready at the same time
+      const bool starts_chain =
+          i < chains;  // tiles go round the chains: neighbours are ready at the same time
       const bool at_home = rank == piece.rank && i == 0;
-      if (starts_chain) partials.push_back(at_home ? piece.tile : add_partial(piece.tile, piece.box, rank, writer_, graph_));
-      result_.targets[tiles[i]] = {partials[i % chains], piece.box, !starts_chain || (at_home && request_.has_base)};
+      if (starts_chain)
+        partials.push_back(at_home ? piece.tile
+                                   : add_partial(piece.tile, piece.box, rank, writer_, graph_));
+      result_.targets[tiles[i]] = {partials[i % chains], piece.box,
+                                   !starts_chain || (at_home && request_.has_base)};
     }
     return partials;
   }
@@ -74,7 +87,8 @@ class TargetAssignment {
 
 }  // namespace
 
-OutputTargets assign_targets(const OutputRequest& request, TaskWriter& writer, const TaskGraph& graph) {
+OutputTargets assign_targets(const OutputRequest& request, TaskWriter& writer,
+                             const TaskGraph& graph) {
   return TargetAssignment(request, writer, graph).make();
 }
 

@@ -41,7 +41,8 @@ struct OutputRequest {
   bool has_base = false;          ///< the piece already holds Node::accumulate
   int lanes = 1;                  ///< chains a rank
 };
-[[nodiscard]] OutputTargets assign_targets(const OutputRequest& request, TaskWriter& writer, const TaskGraph& graph);
+[[nodiscard]] OutputTargets assign_targets(const OutputRequest& request, TaskWriter& writer,
+                                           const TaskGraph& graph);
 
 /// Adds the tasks that sum the partials.
 void write_sums(const std::vector<PieceSum>& sums, TaskWriter& writer);

@@ -1,7 +1,6 @@
 #include "partition/plan.hpp"
 
 #include <fmt/format.h>
-
 #include <nlohmann/json.hpp>
 
 #include "graph/op_spec.hpp"
@@ -13,7 +12,9 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kFormat = "hpdlf-plan";
 
-std::string fingerprint_of(const graph::Graph& graph) { return fmt::format("{:016x}", graph.fingerprint()); }
+std::string fingerprint_of(const graph::Graph& graph) {
+  return fmt::format("{:016x}", graph.fingerprint());
+}
 
 graph::TilingRule rule_of(const graph::Graph& graph, const graph::Node& node) {
   return graph::tiling_rule(graph::call_of(graph, node));
@@ -35,35 +36,40 @@ Json node_to_json(const graph::Graph& graph, const graph::Node& node, const Node
 }
 
 NodePlan node_from_json(const Json& json, const graph::Graph& graph, const graph::Node& node) {
-  HPDLF_CHECK(json.at("name") == node.name, "node \"{}\" is expected where \"{}\" stands", node.name,
-              json.at("name").get<std::string>());
+  HPDLF_CHECK(json.at("name") == node.name, "node \"{}\" is expected where \"{}\" stands",
+              node.name, json.at("name").get<std::string>());
   const auto rule = rule_of(graph, node);
   NodePlan plan;
   plan.parts.assign(rule.factors.size(), 1);
   for (const auto& [letter, parts] : json.at("parts").items()) {
     const int factor = letter.size() == 1 ? rule.find(letter[0]) : -1;
-    HPDLF_CHECK(factor >= 0, "node \"{}\" ({}) has no factor \"{}\"", node.name, node.spec->name, letter);
+    HPDLF_CHECK(factor >= 0, "node \"{}\" ({}) has no factor \"{}\"", node.name, node.spec->name,
+                letter);
     plan.parts[static_cast<std::size_t>(factor)] = parts.get<int>();
   }
   std::size_t tiles = 1;
   for (const int parts : plan.parts) tiles *= static_cast<std::size_t>(parts);
-  plan.owners = json.contains("owners") ? json["owners"].get<std::vector<int>>() : std::vector<int>(tiles, 0);
+  plan.owners =
+      json.contains("owners") ? json["owners"].get<std::vector<int>>() : std::vector<int>(tiles, 0);
   return plan;
 }
 
 }  // namespace
 
 std::string to_json(const Plan& plan, const graph::Graph& graph) {
-  HPDLF_ASSERT(plan.nodes.size() == graph.nodes().size(), "a plan of {} nodes for a graph of {}", plan.nodes.size(),
-               graph.nodes().size());
-  const Json head{{"format", kFormat},       {"version", Plan::kVersion},   {"graph", graph.name()},
-                  {"fingerprint", plan.graph_fingerprint}, {"machine", plan.machine}, {"strategy", plan.strategy},
-                  {"reason", plan.reason},   {"ranks", plan.ranks},         {"workers", plan.workers}};
+  HPDLF_ASSERT(plan.nodes.size() == graph.nodes().size(), "a plan of {} nodes for a graph of {}",
+               plan.nodes.size(), graph.nodes().size());
+  const Json head{{"format", kFormat},       {"version", Plan::kVersion},
+                  {"graph", graph.name()},   {"fingerprint", plan.graph_fingerprint},
+                  {"machine", plan.machine}, {"strategy", plan.strategy},
+                  {"reason", plan.reason},   {"ranks", plan.ranks},
+                  {"workers", plan.workers}};
   std::string text = head.dump(2);
   text.resize(text.rfind('\n'));
   text += ",\n  \"nodes\": [";
   for (std::size_t n = 0; n < plan.nodes.size(); ++n)  // a line each: that is what people compare
-    text += (n > 0 ? ",\n    " : "\n    ") + node_to_json(graph, graph.nodes()[n], plan.nodes[n]).dump();
+    text += (n > 0 ? ",\n    " : "\n    ") +
+            node_to_json(graph, graph.nodes()[n], plan.nodes[n]).dump();
   return text + "\n  ]\n}\n";
 }
 
@@ -71,21 +77,26 @@ Plan plan_from_json(std::string_view text, const graph::Graph& graph) {
   Plan plan;
   try {
     const Json json = Json::parse(text);
-    HPDLF_CHECK(json.is_object() && json.value("format", "") == kFormat, "the text is no plan: \"format\" must be \"{}\"", kFormat);
-    HPDLF_CHECK(json.at("version") == Plan::kVersion, "the plan has version {}, this program reads version {}",
+    HPDLF_CHECK(json.is_object() && json.value("format", "") == kFormat,
+                "the text is no plan: \"format\" must be \"{}\"", kFormat);
+    HPDLF_CHECK(json.at("version") == Plan::kVersion,
+                "the plan has version {}, this program reads version {}",
                 json.at("version").get<int>(), Plan::kVersion);
     plan.graph_fingerprint = json.at("fingerprint");
-    HPDLF_CHECK(plan.graph_fingerprint == fingerprint_of(graph), "the plan is for another graph: {} ({}), this one is {} ({})",
-                plan.graph_fingerprint, json.at("graph").get<std::string>(), fingerprint_of(graph), graph.name());
+    HPDLF_CHECK(plan.graph_fingerprint == fingerprint_of(graph),
+                "the plan is for another graph: {} ({}), this one is {} ({})",
+                plan.graph_fingerprint, json.at("graph").get<std::string>(), fingerprint_of(graph),
+                graph.name());
     plan.machine = json.at("machine");
     plan.strategy = json.at("strategy");
     plan.reason = json.at("reason");
     plan.ranks = json.at("ranks");
     plan.workers = json.at("workers");
     const Json& nodes = json.at("nodes");
-    HPDLF_CHECK(nodes.size() == graph.nodes().size(), "the plan covers {} nodes, the graph has {}", nodes.size(),
-                graph.nodes().size());
-    for (std::size_t n = 0; n < nodes.size(); ++n) plan.nodes.push_back(node_from_json(nodes[n], graph, graph.nodes()[n]));
+    HPDLF_CHECK(nodes.size() == graph.nodes().size(), "the plan covers {} nodes, the graph has {}",
+                nodes.size(), graph.nodes().size());
+    for (std::size_t n = 0; n < nodes.size(); ++n)
+      plan.nodes.push_back(node_from_json(nodes[n], graph, graph.nodes()[n]));
   } catch (const Json::exception& error) {
     throw Error(fmt::format("the text is no plan: {}", error.what()));
   } catch (Error& error) {

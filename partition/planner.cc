@@ -1,10 +1,9 @@
 #include "partition/planner.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 #include <map>
-#include <optional>
+#include <utility>
 #include <vector>
 
 #include "partition/lower.hpp"
@@ -20,15 +19,21 @@ struct Candidate {
   double seconds = 0;
   std::int64_t bytes = 0;  ///< of the fullest rank
   std::size_t tasks = 0;
+  std::size_t order = 0;  ///< of its proposal
 };
 
-std::string mib(std::int64_t bytes) { return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20)); }
-std::string ms(double seconds) { return fmt::format("{:.3g} ms", seconds * 1e3); }
+std::string mib(std::int64_t bytes) {
+  return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
+}
+std::string ms(double seconds) { return fmt::format("{:.2f} ms", seconds * 1e3); }
 
 class Planner {
  public:
   Planner(const std::shared_ptr<const graph::Graph>& graph, const CostModel& model)
-      : graph_(graph), model_(model), factors_(factor_roles(*graph)), situation_(look_at(*graph, factors_, model.machine())) {}
+      : graph_(graph),
+        model_(model),
+        factors_(factor_roles(*graph)),
+        situation_(look_at(*graph, factors_, model.machine())) {}
 
   Plan make(const std::string& strategy) {
     if (strategy == "auto") return search();
@@ -40,28 +45,36 @@ class Planner {
  private:
   Cutting cutting_of(const std::string& strategy) const {
     using Maker = Cutting (*)(const Situation&);
-    const std::map<std::string, Maker> makers{
-        {"whole", whole_cutting}, {"sample", sample_cutting}, {"space", space_cutting}, {"channel", channel_cutting}};
+    const std::map<std::string, Maker> makers{{"whole", whole_cutting},
+                                              {"sample", sample_cutting},
+                                              {"space", space_cutting},
+                                              {"channel", channel_cutting}};
     const auto maker = makers.find(strategy);
-    return maker != makers.end() ? maker->second(situation_) : explicit_cutting(strategy, situation_);
+    return maker != makers.end() ? maker->second(situation_)
+                                 : explicit_cutting(strategy, situation_);
   }
 
-  Candidate evaluate(const Cutting& cutting) const { return evaluate(cutting.name, apply(cutting, situation_)); }
+  Candidate evaluate(const Cutting& cutting) const {
+    return evaluate(cutting.name, apply(cutting, situation_));
+  }
 
   Candidate evaluate(std::string name, Plan plan) const {
     TaskGraph tasks = lower(graph_, plan);
     set_priorities(tasks, model_);
     const Prediction prediction = simulate(tasks, model_);
-    const auto bytes = *std::max_element(prediction.peak_bytes.begin(), prediction.peak_bytes.end());
-    return {std::move(name), std::move(plan), prediction.seconds, bytes, tasks.tasks.size()};
+    const auto bytes =
+        *std::max_element(prediction.peak_bytes.begin(), prediction.peak_bytes.end());
+    return {std::move(name), std::move(plan), prediction.seconds, bytes, tasks.tasks.size(), 0};
   }
 
-  bool fits(const Candidate& c) const { return model_.machine().memory_bytes == 0 || c.bytes <= model_.machine().memory_bytes; }
+  bool fits(const Candidate& c) const {
+    return model_.machine().memory_bytes == 0 || c.bytes <= model_.machine().memory_bytes;
+  }
 
   /// Everything the strategies propose, each different plan once.
   std::vector<Candidate> candidates() const {
-    std::vector<Cutting> cuttings{whole_cutting(situation_), sample_cutting(situation_), space_cutting(situation_),
-                                  channel_cutting(situation_)};
+    std::vector<Cutting> cuttings{whole_cutting(situation_), sample_cutting(situation_),
+                                  space_cutting(situation_), channel_cutting(situation_)};
     for (Cutting& c : mixed_cuttings(situation_)) cuttings.push_back(std::move(c));
     std::vector<std::vector<std::vector<int>>> seen;
     std::vector<Candidate> found;
@@ -72,22 +85,31 @@ class Planner {
       if (std::find(seen.begin(), seen.end(), parts) != seen.end()) continue;
       seen.push_back(std::move(parts));
       found.push_back(evaluate(cutting.name, std::move(plan)));
+      found.back().order = found.size();
     }
     return found;
   }
 
   Plan search() const {
     std::vector<Candidate> all = candidates();
-    std::stable_sort(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) { return a.seconds < b.seconds; });
-    const auto first = std::find_if(all.begin(), all.end(), [&](const Candidate& c) { return fits(c); });
-    if (first == all.end()) fail_memory(*std::min_element(all.begin(), all.end(), less_bytes), "auto");
-    constexpr double kTie = 1.005;  // closer than the cost model can tell: fewer tasks win
+    std::stable_sort(all.begin(), all.end(),
+                     [](const Candidate& a, const Candidate& b) { return a.seconds < b.seconds; });
+    const auto first =
+        std::find_if(all.begin(), all.end(), [&](const Candidate& c) { return fits(c); });
+    if (first == all.end())
+      fail_memory(*std::min_element(all.begin(), all.end(), less_bytes), "auto");
+    constexpr double kTie =
+        1.005;  // closer than the cost model can tell: fewer tasks win, then the plainer strategy
+    const auto rank = [](const Candidate& c) { return std::pair(c.tasks, c.order); };
     auto best = first;
     for (auto c = first; c != all.end() && c->seconds <= kTie * first->seconds; ++c)
-      if (fits(*c) && c->tasks < best->tasks) best = c;
-    const auto next = std::find_if(all.begin(), all.end(), [&](const Candidate& c) { return fits(c) && c.name != best->name; });
+      if (fits(*c) && rank(*c) < rank(*best)) best = c;
+    const auto next = std::find_if(all.begin(), all.end(), [&](const Candidate& c) {
+      return fits(c) && c.name != best->name;
+    });
     std::string why = fmt::format("fastest of {} candidates", all.size());
-    if (next != all.end()) why += fmt::format(", next is \"{}\" with {}", next->name, ms(next->seconds));
+    if (next != all.end())
+      why += fmt::format(", next is \"{}\" with {}", next->name, ms(next->seconds));
     return finish(std::move(*best), "auto", why);
   }
 
@@ -97,16 +119,18 @@ class Planner {
     Plan plan = std::move(chosen.plan);
     plan.machine = model_.machine().name;
     plan.strategy = strategy;
-    plan.reason = fmt::format("\"{}\", {}: {} a step and {} a rank predicted, {} tasks", chosen.name, why, ms(chosen.seconds),
-                              mib(chosen.bytes), chosen.tasks);
+    plan.reason =
+        fmt::format("\"{}\", {}: {} a step and {} a rank predicted, {} tasks", chosen.name, why,
+                    ms(chosen.seconds), mib(chosen.bytes), chosen.tasks);
     return plan;
   }
 
   /// @param least what the strategy needs at least.
   [[noreturn]] void fail_memory(const Candidate& least, const std::string& strategy) const {
     const std::int64_t limit = model_.machine().memory_bytes;
-    Error error(fmt::format("strategy \"{}\" needs at least {} a rank, but only {} may be used: {} are missing", strategy,
-                            mib(least.bytes), mib(limit), mib(least.bytes - limit)));
+    Error error(fmt::format(
+        "strategy \"{}\" needs at least {} a rank, but only {} may be used: {} are missing",
+        strategy, mib(least.bytes), mib(limit), mib(least.bytes - limit)));
     error.set_hint(what_would_fit(strategy, least));
     throw error;
   }
@@ -115,9 +139,11 @@ class Planner {
     if (strategy != "auto") {
       const std::vector<Candidate> all = candidates();
       const auto smallest = std::min_element(all.begin(), all.end(), less_bytes);
-      if (fits(*smallest)) return fmt::format("strategy \"{}\" needs {}", smallest->name, mib(smallest->bytes));
+      if (fits(*smallest))
+        return fmt::format("strategy \"{}\" needs {}", smallest->name, mib(smallest->bytes));
     }
-    const double times = static_cast<double>(least.bytes) / static_cast<double>(model_.machine().memory_bytes);
+    const double times =
+        static_cast<double>(least.bytes) / static_cast<double>(model_.machine().memory_bytes);
     return fmt::format("a batch or patch {:.2g} times smaller, or more ranks, would fit", times);
   }
 
@@ -129,7 +155,8 @@ class Planner {
 
 }  // namespace
 
-Plan make_plan(const std::shared_ptr<const graph::Graph>& graph, const CostModel& model, const PlanRequest& request) {
+Plan make_plan(const std::shared_ptr<const graph::Graph>& graph, const CostModel& model,
+               const PlanRequest& request) {
   return Planner(graph, model).make(request.strategy);
 }
 

@@ -9,10 +9,12 @@ namespace hpdlf::partition {
 
 void set_priorities(TaskGraph& graph, const CostModel& model) {
   const Dependences dependences(graph);
-  std::vector<double> rank(graph.tasks.size(), 0);  // seconds from the start of the task to the end of the step
+  std::vector<double> rank(graph.tasks.size(),
+                           0);  // seconds from the start of the task to the end of the step
   double longest = 0;
   for (std::size_t t = graph.tasks.size(); t-- > 0;) {
-    for (const TaskId next : dependences.successors(t)) rank[t] = std::max(rank[t], rank[static_cast<std::size_t>(next)]);
+    for (const TaskId next : dependences.successors(t))
+      rank[t] = std::max(rank[t], rank[static_cast<std::size_t>(next)]);
     rank[t] += model.seconds(graph, graph.tasks[t]);
     longest = std::max(longest, rank[t]);
   }

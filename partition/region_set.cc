@@ -45,7 +45,8 @@ bool RegionSet::covers(const Box& box) const {
 }
 
 bool RegionSet::meets(const Box& box) const {
-  return std::any_of(boxes_.begin(), boxes_.end(), [&](const Box& b) { return !intersect(b, box).is_empty(); });
+  return std::any_of(boxes_.begin(), boxes_.end(),
+                     [&](const Box& b) { return !intersect(b, box).is_empty(); });
 }
 
 }  // namespace hpdlf::partition

@@ -25,7 +25,8 @@ class SharingPlan {
         continue;
       }
       for (const auto& [output, input] : node.spec->in_place)
-        if (may_overwrite(id, node, output, input)) share(node.outputs[at(output)], node.inputs[at(input)]);
+        if (may_overwrite(id, node, output, input))
+          share(node.outputs[at(output)], node.inputs[at(input)]);
     }
     return std::move(host_);
   }
@@ -40,8 +41,8 @@ class SharingPlan {
 
   /// Each tile of the node reads of input `input` exactly the region that it writes of output `output`.
   bool is_elementwise(const graph::Node& node, const NodeGrid& grid, int output, int input) const {
-    const bool declared = std::find(node.spec->in_place.begin(), node.spec->in_place.end(), std::pair(output, input)) !=
-                          node.spec->in_place.end();
+    const bool declared = std::find(node.spec->in_place.begin(), node.spec->in_place.end(),
+                                    std::pair(output, input)) != node.spec->in_place.end();
     return declared && grid.inputs[at(input)] == grid.outputs[at(output)] &&
            std::count(node.inputs.begin(), node.inputs.end(), node.inputs[at(input)]) == 1 &&
            layouts_[at(node.outputs[at(output)])].pieces.size() == grid.tiles();
@@ -52,7 +53,8 @@ class SharingPlan {
     if (producer == kNone || host_[at(content)] != kNone || given_[at(state)]) return false;
     const auto& node = cut_.graph->node(producer);
     if (node.accumulate != kNone) return false;
-    const int output = static_cast<int>(std::find(node.outputs.begin(), node.outputs.end(), content) - node.outputs.begin());
+    const int output = static_cast<int>(
+        std::find(node.outputs.begin(), node.outputs.end(), content) - node.outputs.begin());
     const auto& uses = cut_.uses_of(state);
     return std::all_of(uses.begin(), uses.end(), [&](const Use& use) {
       if (use.node != producer) return use.node < producer;
@@ -62,17 +64,21 @@ class SharingPlan {
 
   /// A value of which `node` is the last reader, in tiles like those of `output`.
   bool is_spent(ValueId value, NodeId node, ValueId output) const {
-    const auto same = [](const Piece& a, const Piece& b) { return a.box == b.box && a.rank == b.rank; };
+    const auto same = [](const Piece& a, const Piece& b) {
+      return a.box == b.box && a.rank == b.rank;
+    };
     const auto& from = layouts_[at(value)].pieces;
     const auto& to = layouts_[at(output)].pieces;
-    return cut_.graph->value(value).role == graph::Role::computed && cut_.state_of[at(value)] == kNone && !given_[at(value)] &&
-           host_[at(output)] == kNone && cut_.uses_of(value).back().node == node &&
+    return cut_.graph->value(value).role == graph::Role::computed &&
+           cut_.state_of[at(value)] == kNone && !given_[at(value)] && host_[at(output)] == kNone &&
+           cut_.uses_of(value).back().node == node &&
            cut_.graph->value(value).type == cut_.graph->value(output).type &&
            std::equal(from.begin(), from.end(), to.begin(), to.end(), same);
   }
 
   bool may_accumulate_in_place(NodeId id, const graph::Node& node) const {
-    return std::find(node.inputs.begin(), node.inputs.end(), node.accumulate) == node.inputs.end() &&
+    return std::find(node.inputs.begin(), node.inputs.end(), node.accumulate) ==
+               node.inputs.end() &&
            is_spent(node.accumulate, id, node.outputs[0]);
   }
 

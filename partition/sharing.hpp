@@ -11,6 +11,7 @@
 namespace hpdlf::partition {
 
 /// [ValueId] the earlier value in whose tiles the value lives, else kNone. A shared tile is as large as the widest margin asks for.
-[[nodiscard]] std::vector<graph::ValueId> plan_sharing(const CutGraph& cut, const std::vector<ValueLayout>& layouts);
+[[nodiscard]] std::vector<graph::ValueId> plan_sharing(const CutGraph& cut,
+                                                       const std::vector<ValueLayout>& layouts);
 
 }  // namespace hpdlf::partition

@@ -20,7 +20,12 @@ struct Pool {
 class Replay {
  public:
   Replay(const TaskGraph& graph, const CostModel& model)
-      : graph_(graph), model_(model), dependences_(graph), memory_(graph), waits_for_(graph.tasks.size()), runs_on_(graph.tasks.size()) {
+      : graph_(graph),
+        model_(model),
+        dependences_(graph),
+        memory_(graph),
+        waits_for_(graph.tasks.size()),
+        runs_on_(graph.tasks.size()) {
     const int workers = model.machine().workers;
     pools_.resize(2 * static_cast<std::size_t>(graph.ranks));
     for (std::size_t p = 0; p < pools_.size(); ++p)
@@ -38,7 +43,8 @@ class Replay {
     start_ready_tasks(0);
     while (!running_.empty()) {
       const double now = running_.top().first;
-      for (; !running_.empty() && running_.top().first == now; running_.pop()) end(running_.top().second);
+      for (; !running_.empty() && running_.top().first == now; running_.pop())
+        end(running_.top().second);
       start_ready_tasks(now);
       result_.seconds = now;
     }
@@ -53,7 +59,9 @@ class Replay {
     const Task& t = graph_.tasks[at(task)];
     return 2 * static_cast<std::size_t>(t.rank) + (t.to_rank >= 0 ? 1 : 0);
   }
-  void make_ready(TaskId task) { pools_[pool_of(task)].ready.push({-graph_.tasks[at(task)].priority, task}); }
+  void make_ready(TaskId task) {
+    pools_[pool_of(task)].ready.push({-graph_.tasks[at(task)].priority, task});
+  }
 
   void start_ready_tasks(double now) {
     for (std::size_t p = 0; p < pools_.size(); ++p)
@@ -77,7 +85,8 @@ class Replay {
     if (is_link(pool))
       result_.transferred_bytes += graph_.tile(task.access.front().tile).bytes();
     else
-      result_.busy[static_cast<std::size_t>(task.rank * model_.machine().workers + worker)] += seconds;
+      result_.busy[static_cast<std::size_t>(task.rank * model_.machine().workers + worker)] +=
+          seconds;
   }
 
   void end(TaskId id) {
@@ -100,6 +109,8 @@ class Replay {
 
 }  // namespace
 
-Prediction simulate(const TaskGraph& graph, const CostModel& model) { return Replay(graph, model).run(); }
+Prediction simulate(const TaskGraph& graph, const CostModel& model) {
+  return Replay(graph, model).run();
+}
 
 }  // namespace hpdlf::partition

@@ -47,13 +47,19 @@ struct Use {
 struct CutGraph {
   const graph::Graph* graph;
   int ranks;
-  std::vector<NodeGrid> grids;               ///< [NodeId]
-  std::vector<std::vector<Use>> uses;        ///< [ValueId] in node order
-  std::vector<graph::ValueId> state_of;      ///< [ValueId] the state whose new content it is, else kNone
-  std::vector<graph::ValueId> new_content;   ///< [ValueId] of a state: its content after the step, else kNone
+  std::vector<NodeGrid> grids;         ///< [NodeId]
+  std::vector<std::vector<Use>> uses;  ///< [ValueId] in node order
+  std::vector<graph::ValueId>
+      state_of;  ///< [ValueId] the state whose new content it is, else kNone
+  std::vector<graph::ValueId>
+      new_content;  ///< [ValueId] of a state: its content after the step, else kNone
 
-  [[nodiscard]] const std::vector<Use>& uses_of(graph::ValueId v) const { return uses[static_cast<std::size_t>(v)]; }
-  [[nodiscard]] const NodeGrid& grid(graph::NodeId n) const { return grids[static_cast<std::size_t>(n)]; }
+  [[nodiscard]] const std::vector<Use>& uses_of(graph::ValueId v) const {
+    return uses[static_cast<std::size_t>(v)];
+  }
+  [[nodiscard]] const NodeGrid& grid(graph::NodeId n) const {
+    return grids[static_cast<std::size_t>(n)];
+  }
   [[nodiscard]] bool is_persistent(graph::ValueId v) const;
 };
 [[nodiscard]] CutGraph cut_graph(const graph::Graph& graph, const Plan& plan);

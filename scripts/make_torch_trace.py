@@ -52,9 +52,9 @@ def loss_fn(logits, target, weight):
 
 
 def channels_last(t):
-    """[A, B, ...space] -> [A, ...space, B]; vectors stay."""
+    """[A, B, ...space] -> [A, ...space, B]; vectors stay. A copy: training changes the parameters in place."""
     t = t.detach()
-    return (t.movedim(1, -1) if t.dim() == 5 else t).contiguous().numpy()
+    return (t.movedim(1, -1) if t.dim() == 5 else t).contiguous().numpy().copy()
 
 
 def main():

@@ -58,7 +58,8 @@ std::vector<int> owners_of(const NodeFactors& node, const std::vector<int>& part
         order.push_back(f);
         blocks *= parts[f];
       }
-  const auto tiles = std::accumulate(parts.begin(), parts.end(), std::int64_t{1}, std::multiplies<>());
+  const auto tiles =
+      std::accumulate(parts.begin(), parts.end(), std::int64_t{1}, std::multiplies<>());
   std::vector<int> owners;
   for (std::int64_t tile = 0; tile < tiles; ++tile) {
     std::vector<std::int64_t> index(parts.size());
@@ -84,7 +85,8 @@ std::vector<Update> find_updates(const graph::Graph& graph) {
     if (graph.value(state).role == graph::Role::parameter && graph.value(content).producer != kNone)
       updates.push_back({state, content, graph.value(content).producer});
   for (Update& u : updates)
-    for (graph::NodeId n = 0; n < static_cast<graph::NodeId>(graph.nodes().size()) && u.reader == kNone; ++n) {
+    for (graph::NodeId n = 0;
+         n < static_cast<graph::NodeId>(graph.nodes().size()) && u.reader == kNone; ++n) {
       const auto& inputs = graph.node(n).inputs;
       const auto found = std::find(inputs.begin(), inputs.end(), u.parameter);
       if (n == u.node || found == inputs.end()) continue;
@@ -101,15 +103,20 @@ std::vector<Update> find_updates(const graph::Graph& graph) {
 class UpdatePlacement {
  public:
   UpdatePlacement(const Situation& situation, Plan& plan)
-      : s_(situation), plan_(plan), elements_(situation.graph.parameter_count()), load_(at(situation.ranks), 0) {}
+      : s_(situation),
+        plan_(plan),
+        elements_(situation.graph.parameter_count()),
+        load_(at(situation.ranks), 0) {}
 
   void place(const Update& update) {
     NodePlan& node = plan_.nodes[at(update.node)];
     const auto& rule = s_.factors[at(update.node)].rule;
     node.parts.assign(rule.factors.size(), 1);
     follow_reader(update, rule, node.parts);
-    if (std::all_of(node.parts.begin(), node.parts.end(), [](int p) { return p == 1; })) cut_large(update, rule, node.parts);
-    const auto tiles = std::accumulate(node.parts.begin(), node.parts.end(), std::size_t{1}, std::multiplies<>());
+    if (std::all_of(node.parts.begin(), node.parts.end(), [](int p) { return p == 1; }))
+      cut_large(update, rule, node.parts);
+    const auto tiles =
+        std::accumulate(node.parts.begin(), node.parts.end(), std::size_t{1}, std::multiplies<>());
     node.owners.assign(tiles, 0);
     if (s_.ranks > 1) choose_owners(update, node);
   }
@@ -117,17 +124,22 @@ class UpdatePlacement {
  private:
   const graph::OperandMap& map_of(const Update& u, const graph::TilingRule& rule) const {
     const auto& outputs = s_.graph.node(u.node).outputs;
-    return rule.outputs[at(static_cast<std::int32_t>(std::find(outputs.begin(), outputs.end(), u.content) - outputs.begin()))];
+    return rule.outputs[at(static_cast<std::int32_t>(
+        std::find(outputs.begin(), outputs.end(), u.content) - outputs.begin()))];
   }
 
-  void follow_reader(const Update& u, const graph::TilingRule& rule, std::vector<int>& parts) const {
+  void follow_reader(const Update& u, const graph::TilingRule& rule,
+                     std::vector<int>& parts) const {
     if (u.reader == kNone) return;
     const auto& read = s_.factors[at(u.reader)].rule.inputs[at(u.operand)];
     const auto& written = map_of(u, rule);
     for (std::size_t dim = 0; dim < written.size(); ++dim) {
       const int f = written[dim].factor;
-      if (f < 0 || read[dim].factor < 0 || rule.factors[at(f)].kind != graph::Factor::Kind::parallel) continue;
-      parts[at(f)] = clamped(plan_.nodes[at(u.reader)].parts[at(read[dim].factor)], rule.factors[at(f)].extent);
+      if (f < 0 || read[dim].factor < 0 ||
+          rule.factors[at(f)].kind != graph::Factor::Kind::parallel)
+        continue;
+      parts[at(f)] = clamped(plan_.nodes[at(u.reader)].parts[at(read[dim].factor)],
+                             rule.factors[at(f)].extent);
     }
   }
 
@@ -136,9 +148,11 @@ class UpdatePlacement {
     if (written.empty() || written[0].factor < 0) return;
     const auto& factor = rule.factors[at(written[0].factor)];
     const std::int64_t elements = s_.graph.value(u.parameter).type.elements();
-    const std::int64_t share = elements * s_.ranks * s_.workers / std::max<std::int64_t>(1, elements_);
+    const std::int64_t share =
+        elements * s_.ranks * s_.workers / std::max<std::int64_t>(1, elements_);
     if (factor.kind == graph::Factor::Kind::parallel)
-      parts[at(written[0].factor)] = clamped(std::min(share, elements / kFewestUpdated), factor.extent);
+      parts[at(written[0].factor)] =
+          clamped(std::min(share, elements / kFewestUpdated), factor.extent);
   }
 
   void choose_owners(const Update& u, NodePlan& node) {
@@ -158,7 +172,8 @@ class UpdatePlacement {
   std::set<int> ranks_that_read(const Update& u, const Box& box) const {
     std::set<int> ranks;
     if (u.reader == kNone) return ranks;
-    const auto grid = make_grid(s_.graph, s_.graph.node(u.reader), plan_.nodes[at(u.reader)], s_.ranks);
+    const auto grid =
+        make_grid(s_.graph, s_.graph.node(u.reader), plan_.nodes[at(u.reader)], s_.ranks);
     for (std::size_t t = 0; t < grid.tiles(); ++t)
       if (grid.inputs[at(u.operand)][t] == box) ranks.insert(grid.ranks[t]);
     return ranks;

@@ -2,6 +2,8 @@
 
 namespace hpdlf::partition {
 
-Cutting channel_cutting(const Situation& s) { return {.name = "channel", .channels = s.ranks * s.workers}; }
+Cutting channel_cutting(const Situation& s) {
+  return {.name = "channel", .channels = s.ranks * s.workers};
+}
 
 }  // namespace hpdlf::partition

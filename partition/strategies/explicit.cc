@@ -9,8 +9,10 @@ namespace {
 
 [[noreturn]] void fail_unknown(const std::string& text) {
   const std::vector<std::string> names{"auto", "whole", "sample", "space", "channel"};
-  throw Error(fmt::format("strategy \"{}\" is none of auto, whole, sample, space, channel, and not a list of cuts like \"d:4 h:2\"{}", text,
-                          did_you_mean(text, names)));
+  throw Error(
+      fmt::format("strategy \"{}\" is none of auto, whole, sample, space, channel, and not a list "
+                  "of cuts like \"d:4 h:2\"{}",
+                  text, did_you_mean(text, names)));
 }
 
 }  // namespace
@@ -24,12 +26,16 @@ Cutting explicit_cutting(const std::string& text, const Situation& s) {
     if (word.size() < 3 || word[1] != ':') fail_unknown(text);
     const auto [stop, failure] = std::from_chars(word.data() + 2, end, parts);
     if (stop != end || failure != std::errc()) fail_unknown(text);
-    HPDLF_CHECK(parts >= 1, "strategy \"{}\": {} parts along {}; there must be at least 1", text, parts, word[0]);
+    HPDLF_CHECK(parts >= 1, "strategy \"{}\": {} parts along {}; there must be at least 1", text,
+                parts, word[0]);
     std::string known;
-    for (const auto& [role, extent] : s.largest) known += fmt::format("{}{}", known.empty() ? "" : ", ", role);
-    HPDLF_CHECK(s.largest.count(word[0]) == 1, "strategy \"{}\": no node has a factor {} that can be cut; there are {}", text, word[0],
-                known);
-    HPDLF_CHECK(cutting.parts.emplace(word[0], parts).second, "strategy \"{}\" cuts {} twice", text, word[0]);
+    for (const auto& [role, extent] : s.largest)
+      known += fmt::format("{}{}", known.empty() ? "" : ", ", role);
+    HPDLF_CHECK(s.largest.count(word[0]) == 1,
+                "strategy \"{}\": no node has a factor {} that can be cut; there are {}", text,
+                word[0], known);
+    HPDLF_CHECK(cutting.parts.emplace(word[0], parts).second, "strategy \"{}\" cuts {} twice", text,
+                word[0]);
   }
   if (cutting.parts.empty()) fail_unknown(text);
   return cutting;

@@ -36,12 +36,16 @@ std::vector<Cutting> mixed_cuttings(const Situation& s) {
     const int slabs = (ranks_by_sample ? 1 : s.ranks) * s.workers * tiles;
     for (const int thickness : kThickness)
       for (const int refill : {1, s.ranks * s.workers}) {
-        add(cuttings, {.parts = {{'n', samples}, {outer, slabs}}, .thickness = thickness, .refill = refill});
+        add(cuttings,
+            {.parts = {{'n', samples}, {outer, slabs}}, .thickness = thickness, .refill = refill});
         if (refill == 1 && s.ranks * s.workers == 1) break;
       }
     if (next != '\0' && slabs > 1)
-      add(cuttings, {.parts = {{'n', samples}, {outer, (slabs + 1) / 2}, {next, 2}}, .thickness = 2});
-    if (s.extent('n') > samples) add(cuttings, {.parts = {{'n', static_cast<int>(s.extent('n'))}, {outer, slabs}}, .thickness = 2});
+      add(cuttings,
+          {.parts = {{'n', samples}, {outer, (slabs + 1) / 2}, {next, 2}}, .thickness = 2});
+    if (s.extent('n') > samples)
+      add(cuttings,
+          {.parts = {{'n', static_cast<int>(s.extent('n'))}, {outer, slabs}}, .thickness = 2});
   }
   return cuttings;
 }

@@ -2,6 +2,8 @@
 
 namespace hpdlf::partition {
 
-Cutting sample_cutting(const Situation& s) { return {.name = "sample", .parts = {{'n', s.ranks * s.workers}}}; }
+Cutting sample_cutting(const Situation& s) {
+  return {.name = "sample", .parts = {{'n', s.ranks * s.workers}}};
+}
 
 }  // namespace hpdlf::partition

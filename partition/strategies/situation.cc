@@ -29,11 +29,14 @@ char Situation::next_axis() const {
   return i < kDataRoles.size() ? kDataRoles[i] : '\0';
 }
 
-Situation look_at(const graph::Graph& graph, const std::vector<NodeFactors>& factors, const Machine& machine) {
+Situation look_at(const graph::Graph& graph, const std::vector<NodeFactors>& factors,
+                  const Machine& machine) {
   Situation s{graph, factors, machine.ranks, machine.workers, {}};
-  std::set<graph::NodeId> updates;  // they follow the readers of their parameters, whatever is wished
+  std::set<graph::NodeId>
+      updates;  // they follow the readers of their parameters, whatever is wished
   for (const auto& [state, content] : graph.updates())
-    if (graph.value(state).role == graph::Role::parameter) updates.insert(graph.value(content).producer);
+    if (graph.value(state).role == graph::Role::parameter)
+      updates.insert(graph.value(content).producer);
   for (std::size_t n = 0; n < factors.size(); ++n) {
     if (updates.count(static_cast<graph::NodeId>(n)) > 0) continue;
     for (std::size_t f = 0; f < factors[n].roles.size(); ++f) {

@@ -15,11 +15,12 @@
 namespace hpdlf::partition {
 
 struct Cutting {
-  std::string name;            ///< "d:4": what the user may ask for
-  std::map<char, int> parts;   ///< by role
-  int channels = 1;            ///< parts of each node's output channels
-  int thickness = 1;           ///< a part of a space axis has at least so many planes ...
-  int refill = 1;              ///< ... and a node with fewer tiles than this because of that has its channels cut too
+  std::string name;           ///< "d:4": what the user may ask for
+  std::map<char, int> parts;  ///< by role
+  int channels = 1;           ///< parts of each node's output channels
+  int thickness = 1;          ///< a part of a space axis has at least so many planes ...
+  int refill =
+      1;  ///< ... and a node with fewer tiles than this because of that has its channels cut too
 };
 
 /// What strategies look at.
@@ -27,14 +28,16 @@ struct Situation {
   const graph::Graph& graph;
   const std::vector<NodeFactors>& factors;
   int ranks, workers;
-  std::map<char, std::int64_t> largest;  ///< role -> its largest extent over the graph, if it can be cut
+  std::map<char, std::int64_t>
+      largest;  ///< role -> its largest extent over the graph, if it can be cut
 
   /// The outermost axis of the data that is not the sample: d, h, w or t; 0 if there is none.
   [[nodiscard]] char outer_axis() const;
   [[nodiscard]] char next_axis() const;
   [[nodiscard]] std::int64_t extent(char role) const;
 };
-[[nodiscard]] Situation look_at(const graph::Graph& graph, const std::vector<NodeFactors>& factors, const Machine& machine);
+[[nodiscard]] Situation look_at(const graph::Graph& graph, const std::vector<NodeFactors>& factors,
+                                const Machine& machine);
 
 /// The plan that `cutting` makes of the graph. Tiles go to the ranks in blocks, samples and outer axes first; updates of parameters to
 /// the rank with the fewest bytes of them so far.

@@ -56,11 +56,6 @@ if(HPDLF_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
 endif()
 
 function(hpdlf_print_summary)
-  get_property(missing GLOBAL PROPERTY HPDLF_MISSING_SOURCES)
-  if(missing)
-    list(JOIN missing "\n  " missing)
-    message(WARNING "listed in a CMakeLists.txt or in op_families.def, but not there:\n  ${missing}")
-  endif()
   message(STATUS "HP-DLF ${PROJECT_VERSION}, ${CMAKE_BUILD_TYPE}: StarPU ${StarPU_VERSION} (${StarPU_LIBRARY}), "
     "oneDNN ${OneDNN_VERSION}, MPI ${HPDLF_HAVE_MPI}, ccache ${HPDLF_CCACHE}")
 endfunction()

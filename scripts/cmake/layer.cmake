@@ -1,21 +1,5 @@
 # The three ways things are built here: a layer's library, the operator families' sources, a test program.
 
-# Keeps of `ARGN` the files that exist. A file that is listed but missing is named at the end of configuration, and its
-# functions by the linker; it is picked up by the next build once it is there.
-function(hpdlf_existing_sources result)
-  set(found)
-  foreach(source IN LISTS ARGN)
-    file(GLOB match CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${source})
-    if(match)
-      list(APPEND found ${source})
-    else()
-      file(RELATIVE_PATH shown ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR}/${source})
-      set_property(GLOBAL APPEND PROPERTY HPDLF_MISSING_SOURCES ${shown})
-    endif()
-  endforeach()
-  set(${result} ${found} PARENT_SCOPE)
-endfunction()
-
 # hpdlf_layer(NAME SOURCES files... [LIBS public...] [PRIVATE_LIBS private...])
 # A third-party library that must not leak into the layers above goes to PRIVATE_LIBS.
 function(hpdlf_layer name)
@@ -23,14 +7,8 @@ function(hpdlf_layer name)
   if(arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "hpdlf_layer(${name}): unknown arguments ${arg_UNPARSED_ARGUMENTS}")
   endif()
-  hpdlf_existing_sources(sources ${arg_SOURCES})
-  if(sources)
-    add_library(${name} STATIC ${sources})
-    target_link_libraries(${name} PUBLIC hpdlf_flags ${arg_LIBS} PRIVATE ${arg_PRIVATE_LIBS})
-  else()
-    add_library(${name} INTERFACE)
-    target_link_libraries(${name} INTERFACE hpdlf_flags ${arg_LIBS})
-  endif()
+  add_library(${name} STATIC ${arg_SOURCES})
+  target_link_libraries(${name} PUBLIC hpdlf_flags ${arg_LIBS} PRIVATE ${arg_PRIVATE_LIBS})
 endfunction()
 
 # The names in op_families.def, one HPDLF_OP_FAMILY(name) a line; editing the file configures again.
@@ -56,18 +34,14 @@ endfunction()
 function(hpdlf_test)
   cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME;LABEL;TIMEOUT" "SOURCES;LIBS;RANKS;ENVIRONMENT")
   set(labels unit op golden mpi e2e slow)
-  if(arg_UNPARSED_ARGUMENTS OR NOT arg_NAME OR NOT arg_LABEL IN_LIST labels)
-    message(FATAL_ERROR "hpdlf_test(${arg_NAME}): NAME and LABEL (${labels}) are needed; unknown: ${arg_UNPARSED_ARGUMENTS}")
+  if(arg_UNPARSED_ARGUMENTS OR NOT arg_NAME OR NOT arg_SOURCES OR NOT arg_LABEL IN_LIST labels)
+    message(FATAL_ERROR "hpdlf_test(${arg_NAME}): NAME, SOURCES and LABEL (${labels}) are needed; unknown: ${arg_UNPARSED_ARGUMENTS}")
   endif()
   if(arg_RANKS AND NOT HPDLF_HAVE_MPI)
     message(STATUS "${arg_NAME}: not built, MPI was not found")
     return()
   endif()
-  hpdlf_existing_sources(sources ${arg_SOURCES})
-  if(NOT sources)
-    return()
-  endif()
-  add_executable(${arg_NAME} ${sources})
+  add_executable(${arg_NAME} ${arg_SOURCES})
   target_link_libraries(${arg_NAME} PRIVATE ${arg_LIBS} hpdlf_flags)
   if(TARGET hpdlf_test_main)
     target_link_libraries(${arg_NAME} PRIVATE hpdlf_test_main)
@@ -107,7 +81,7 @@ function(hpdlf_test)
   endif()
   # Unbound workers, so that tests may share cores; StarPU's files in the build folder, not in the user's home.
   set_tests_properties(${entries} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} PROCESSORS ${processors}
-    ENVIRONMENT "STARPU_WORKERS_NOBIND=1;STARPU_MPI_NOBIND=1;STARPU_SILENT=1;STARPU_HOME=${PROJECT_BINARY_DIR}/starpu;\
+    ENVIRONMENT "GTEST_COLOR=no;STARPU_WORKERS_NOBIND=1;STARPU_MPI_NOBIND=1;STARPU_SILENT=1;STARPU_HOME=${PROJECT_BINARY_DIR}/starpu;\
 OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMPI_MCA_rmaps_base_oversubscribe=1;\
 ${arg_ENVIRONMENT}")
 endfunction()

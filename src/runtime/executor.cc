@@ -86,7 +86,7 @@ struct Executor::Impl {
   std::vector<TaskTime> last_times;
   std::int64_t next_step = 0;
   std::set<graph::ValueId> persistent, without_content;  ///< values kept between steps; those that nothing was given to yet
-  bool failed = false;
+  std::string failure;  ///< message of the last failed step
   int exceptions = std::uncaught_exceptions();
 };
 
@@ -126,21 +126,22 @@ void Executor::Impl::throw_failure() {
   if (!latch.is_set()) return;
   // With several ranks the others may never answer, and the program ends; alone, the rest is skipped and the session goes on.
   if (session.comm->ranks() == 1) session.comm->drain();
-  failed = true;
   without_content = persistent;
-  const auto failure = latch.take();
-  const auto& task = bound.graph().tasks[static_cast<std::size_t>(failure->task)];
+  const auto first = latch.take();
+  const auto& task = bound.graph().tasks[static_cast<std::size_t>(first->task)];
   const auto& output = bound.graph().tile(task.access.back().tile);
   const std::string where = fmt::format("running {} (operator {}) on tile {} of \"{}\", rank {}", bound.graph().describe(task),
                                         task.op, to_string(output.box), bound.graph().graph->value(output.value).name,
                                         session.comm->rank());
   try {
-    std::rethrow_exception(failure->error);
+    std::rethrow_exception(first->error);
   } catch (Error& error) {
-    error.add_context(where);
+    failure = error.add_context(where).what();
     throw;
   } catch (const std::exception& error) {
-    throw InternalError(error.what()).add_context(where);
+    InternalError wrapped(error.what());
+    failure = wrapped.add_context(where).what();
+    throw wrapped;
   }
 }
 
@@ -161,8 +162,10 @@ Executor::Executor(Session& session, std::shared_ptr<const partition::TaskGraph>
 
 Executor::~Executor() {
   const bool unwinding = std::uncaught_exceptions() > impl_->exceptions;
-  if (impl_->session.comm->ranks() > 1 && (impl_->failed || unwinding)) {
-    spdlog::critical("rank {} gives up after an error; ending all ranks", impl_->session.comm->rank());
+  if (impl_->session.comm->ranks() > 1 && (!impl_->failure.empty() || unwinding)) {
+    // Others may wait for this rank for ever. An error that is on its way to main() will not get there: say it here.
+    if (unwinding)
+      fmt::print(stderr, "error: {}\n", impl_->failure.empty() ? "the program ends on an error outside the task graph" : impl_->failure);
     impl_->session.comm->abort(EXIT_FAILURE);
   }
   impl_->session.comm->drain();
@@ -178,7 +181,7 @@ void Executor::initialise() {
 std::int64_t Executor::submit(const StepInputs& inputs) {
   if (!impl_->without_content.empty())
     throw Error(fmt::format("\"{}\" has no content{}", impl_->bound.graph().graph->value(*impl_->without_content.begin()).name,
-                            impl_->failed ? " after a failed step" : ""),
+                            impl_->failure.empty() ? "" : " after a failed step"),
                 "initialise() or write() come before submit()");
   Step& step = impl_->step_of(impl_->next_step);
   if (step.is_used()) {

@@ -18,5 +18,12 @@ TEST(TorchTrace, TenStepsGiveTheSameLosses) {
     EXPECT_NEAR(run.losses[i], expected[i], 1e-4 * expected[i]) << "step " << i;
 }
 
+TEST(TorchTrace, GradientsOfTheFirstStepEqualFloat64) {
+  const auto errors = oracle_gradient_errors(load_fixture("unet3d_torch.safetensors"));
+
+  EXPECT_EQ(errors.size(), 6U);
+  for (const auto& [name, error] : errors) EXPECT_LT(error, 2e-4) << name;
+}
+
 }  // namespace
 }  // namespace hpdlf::test

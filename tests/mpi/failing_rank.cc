@@ -12,12 +12,13 @@ namespace {
 
 using namespace hpdlf;
 
-runtime::StepInputs inputs_with_bad_label(const graph::Graph& graph) {
+runtime::StepInputs inputs_with_bad_label(const graph::Graph& graph, int ranks) {
   runtime::StepInputs inputs;
   for (const auto& [value, tensor] : test::random_inputs(graph, 1)) {
     auto host = std::make_shared<runtime::HostTensor>(tensor.type);
     std::memcpy(host->data.data(), tensor.data.data(), tensor.data.size());
-    if (graph.value(value).name == "labels") host->as<std::int32_t>()[static_cast<std::size_t>(tensor.type.elements() / 2)] = 99;
+    // The first sample of rank 1.
+    if (graph.value(value).name == "labels") host->as<std::int32_t>()[static_cast<std::size_t>(tensor.type.elements() / ranks)] = 99;
     inputs[value] = std::move(host);
   }
   return inputs;
@@ -31,7 +32,7 @@ void train(runtime::Session& session) {
   const auto plan = partition::make_plan(graph, model, {.strategy = "n:" + std::to_string(session.ranks())});
   runtime::Executor executor(session, std::make_shared<partition::TaskGraph>(partition::lower(graph, plan)), model);
   executor.initialise();
-  for (int step = 0; step < 100; ++step) executor.wait(executor.submit(inputs_with_bad_label(*graph)));
+  for (int step = 0; step < 100; ++step) executor.wait(executor.submit(inputs_with_bad_label(*graph, session.ranks())));
 }
 
 }  // namespace

@@ -77,6 +77,20 @@ struct Geometry {
   DType dtype = DType::f32;
   Ints output_padding = {};
 
+  [[nodiscard]] Geometry strided(Ints s) const { return with(&Geometry::strides, std::move(s)); }
+  /// All begins, then all ends; one value: the same everywhere.
+  [[nodiscard]] Geometry padded(Ints p) const {
+    return with(&Geometry::pads, p.size() == 1 ? Ints(2 * kernel.size(), p[0]) : std::move(p));
+  }
+  [[nodiscard]] Geometry dilated(std::int64_t d) const {
+    return with(&Geometry::dilations, Ints(kernel.size(), d));
+  }
+  [[nodiscard]] Geometry grouped(std::int64_t n) const { return with(&Geometry::group, n); }
+  [[nodiscard]] Geometry in(DType d) const { return with(&Geometry::dtype, d); }
+  [[nodiscard]] Geometry extended(Ints extra) const {
+    return with(&Geometry::output_padding, std::move(extra));
+  }
+
   [[nodiscard]] Attrs attrs() const {
     return {{"kernel_shape", kernel},
             {"strides", strides},
@@ -91,156 +105,61 @@ struct Geometry {
     return w;
   }
   [[nodiscard]] std::int64_t taps() const { return Extents(std::span(kernel)).elements(); }
+
+ private:
+  template <class T>
+  [[nodiscard]] Geometry with(T Geometry::*field, T value) const {
+    Geometry g = *this;
+    g.*field = std::move(value);
+    return g;
+  }
 };
 
 const std::vector<Geometry>& conv_geometries() {
-  static const std::vector<Geometry> table = {{.name = "3d_k3_odd",
-                                               .wide = {2, 5, 4, 7, 3},
-                                               .narrow = {2, 5, 4, 7, 5},
-                                               .kernel = {3, 3, 3},
-                                               .pads = Ints(6, 1)},
-                                              {.name = "3d_k3_c16",
-                                               .wide = {1, 4, 5, 6, 16},
-                                               .narrow = {1, 4, 5, 6, 16},
-                                               .kernel = {3, 3, 3},
-                                               .pads = Ints(6, 1)},
-                                              {.name = "3d_k3_c24_k40",
-                                               .wide = {1, 3, 3, 5, 24},
-                                               .narrow = {1, 3, 3, 5, 40},
-                                               .kernel = {3, 3, 3},
-                                               .pads = Ints(6, 1)},
-                                              {.name = "3d_k3_first_layer",
-                                               .wide = {1, 5, 6, 9, 1},
-                                               .narrow = {1, 5, 6, 9, 8},
-                                               .kernel = {3, 3, 3},
-                                               .pads = Ints(6, 1)},
-                                              {.name = "3d_k3_no_pad",
-                                               .wide = {1, 5, 6, 7, 2},
-                                               .narrow = {1, 3, 4, 5, 3},
-                                               .kernel = {3, 3, 3}},
-                                              {.name = "3d_k3_s2",
-                                               .wide = {1, 9, 8, 7, 4},
-                                               .narrow = {1, 5, 4, 4, 6},
-                                               .kernel = {3, 3, 3},
-                                               .strides = {2, 2, 2},
-                                               .pads = Ints(6, 1)},
-                                              {.name = "3d_k3_s2_c16",
-                                               .wide = {2, 8, 6, 6, 16},
-                                               .narrow = {2, 4, 3, 3, 8},
-                                               .kernel = {3, 3, 3},
-                                               .strides = {2, 2, 2},
-                                               .pads = Ints(6, 1)},
-                                              {.name = "3d_k1x3x3",
-                                               .wide = {1, 3, 6, 5, 3},
-                                               .narrow = {1, 3, 6, 5, 4},
-                                               .kernel = {1, 3, 3},
-                                               .pads = {0, 1, 1, 0, 1, 1}},
-                                              {.name = "3d_k3x1x1",
-                                               .wide = {1, 6, 3, 5, 3},
-                                               .narrow = {1, 6, 3, 5, 4},
-                                               .kernel = {3, 1, 1},
-                                               .pads = {1, 0, 0, 1, 0, 0}},
-                                              {.name = "3d_k7_halo_wider_than_a_tile",
-                                               .wide = {1, 7, 4, 7, 2},
-                                               .narrow = {1, 7, 4, 7, 3},
-                                               .kernel = {7, 1, 7},
-                                               .pads = {3, 0, 3, 3, 0, 3}},
-                                              {.name = "3d_dilation2",
-                                               .wide = {1, 7, 6, 8, 2},
-                                               .narrow = {1, 7, 6, 8, 3},
-                                               .kernel = {3, 3, 3},
-                                               .pads = Ints(6, 2),
-                                               .dilations = {2, 2, 2}},
-                                              {.name = "3d_s2_dilation2",
-                                               .wide = {1, 9, 5, 8, 2},
-                                               .narrow = {1, 5, 3, 4, 3},
-                                               .kernel = {3, 3, 3},
-                                               .strides = {2, 2, 2},
-                                               .pads = Ints(6, 2),
-                                               .dilations = {2, 2, 2}},
-                                              {.name = "3d_k2_s2",
-                                               .wide = {1, 6, 4, 8, 8},
-                                               .narrow = {1, 3, 2, 4, 16},
-                                               .kernel = {2, 2, 2},
-                                               .strides = {2, 2, 2}},
-                                              {.name = "3d_k1_head",
-                                               .wide = {2, 4, 5, 3, 16},
-                                               .narrow = {2, 4, 5, 3, 5},
-                                               .kernel = {1, 1, 1}},
-                                              {.name = "3d_k3_s3_rest",
-                                               .wide = {1, 8, 7, 6, 2},
-                                               .narrow = {1, 2, 2, 2, 3},
-                                               .kernel = {3, 3, 3},
-                                               .strides = {3, 3, 3}},
-                                              {.name = "3d_k1_s2_gaps",
-                                               .wide = {1, 5, 6, 7, 3},
-                                               .narrow = {1, 3, 3, 4, 2},
-                                               .kernel = {1, 1, 1},
-                                               .strides = {2, 2, 2}},
-                                              {.name = "3d_k2_s3_gaps",
-                                               .wide = {1, 9, 4, 7, 2},
-                                               .narrow = {1, 3, 1, 2, 4},
-                                               .kernel = {2, 2, 2},
-                                               .strides = {3, 3, 3}},
-                                              {.name = "2d_k3",
-                                               .wide = {3, 9, 11, 5},
-                                               .narrow = {3, 9, 11, 4},
-                                               .kernel = {3, 3},
-                                               .pads = {1, 1, 1, 1}},
-                                              {.name = "2d_asymmetric_pads",
-                                               .wide = {1, 8, 7, 3},
-                                               .narrow = {1, 9, 9, 4},
-                                               .kernel = {3, 3},
-                                               .pads = {1, 0, 2, 4}},
-                                              {.name = "2d_even_kernel_s2",
-                                               .wide = {2, 9, 8, 3},
-                                               .narrow = {2, 4, 5, 4},
-                                               .kernel = {4, 2},
-                                               .strides = {2, 2},
-                                               .pads = {1, 1, 0, 1}},
-                                              {.name = "2d_groups2",
-                                               .wide = {2, 6, 7, 8},
-                                               .narrow = {2, 6, 7, 6},
-                                               .kernel = {3, 3},
-                                               .pads = {1, 1, 1, 1},
-                                               .group = 2},
-                                              {.name = "2d_depthwise",
-                                               .wide = {1, 7, 6, 8},
-                                               .narrow = {1, 7, 6, 8},
-                                               .kernel = {3, 3},
-                                               .pads = {1, 1, 1, 1},
-                                               .group = 8},
-                                              {.name = "2d_depthwise_s2_twofold",
-                                               .wide = {1, 7, 9, 3},
-                                               .narrow = {1, 4, 5, 6},
-                                               .kernel = {3, 3},
-                                               .strides = {2, 2},
-                                               .pads = {1, 1, 1, 1},
-                                               .group = 3},
-                                              {.name = "2d_windows_in_the_padding",
-                                               .wide = {1, 5, 6, 2},
-                                               .narrow = {1, 9, 10, 3},
-                                               .kernel = {2, 1},
-                                               .pads = {3, 2, 2, 2}},
-                                              {.name = "1d_k5_s2",
-                                               .wide = {2, 19, 3},
-                                               .narrow = {2, 10, 4},
-                                               .kernel = {5},
-                                               .strides = {2},
-                                               .pads = {2, 2}},
-                                              {.name = "3d_k3_bf16",
-                                               .wide = {1, 4, 3, 6, 16},
-                                               .narrow = {1, 4, 3, 6, 16},
-                                               .kernel = {3, 3, 3},
-                                               .pads = Ints(6, 1),
-                                               .dtype = DType::bf16},
-                                              {.name = "3d_k3_s2_bf16",
-                                               .wide = {1, 5, 4, 6, 8},
-                                               .narrow = {1, 3, 2, 3, 16},
-                                               .kernel = {3, 3, 3},
-                                               .strides = {2, 2, 2},
-                                               .pads = Ints(6, 1),
-                                               .dtype = DType::bf16}};
+  static const std::vector<Geometry> table = {
+      Geometry{"3d_k3_odd", {2, 5, 4, 7, 3}, {2, 5, 4, 7, 5}, {3, 3, 3}}.padded({1}),
+      Geometry{"3d_k3_c16", {1, 4, 5, 6, 16}, {1, 4, 5, 6, 16}, {3, 3, 3}}.padded({1}),
+      Geometry{"3d_k3_c24_k40", {1, 3, 3, 5, 24}, {1, 3, 3, 5, 40}, {3, 3, 3}}.padded({1}),
+      Geometry{"3d_k3_first_layer", {1, 5, 6, 9, 1}, {1, 5, 6, 9, 8}, {3, 3, 3}}.padded({1}),
+      Geometry{"3d_k3_no_pad", {1, 5, 6, 7, 2}, {1, 3, 4, 5, 3}, {3, 3, 3}},
+      Geometry{"3d_k3_s2", {1, 9, 8, 7, 4}, {1, 5, 4, 4, 6}, {3, 3, 3}}.strided({2, 2, 2}).padded(
+          {1}),
+      Geometry{"3d_k3_s2_c16", {2, 8, 6, 6, 16}, {2, 4, 3, 3, 8}, {3, 3, 3}}
+          .strided({2, 2, 2})
+          .padded({1}),
+      Geometry{"3d_k1x3x3", {1, 3, 6, 5, 3}, {1, 3, 6, 5, 4}, {1, 3, 3}}.padded({0, 1, 1, 0, 1, 1}),
+      Geometry{"3d_k3x1x1", {1, 6, 3, 5, 3}, {1, 6, 3, 5, 4}, {3, 1, 1}}.padded({1, 0, 0, 1, 0, 0}),
+      Geometry{"3d_k7_halo_wider_than_a_tile", {1, 7, 4, 7, 2}, {1, 7, 4, 7, 3}, {7, 1, 7}}.padded(
+          {3, 0, 3, 3, 0, 3}),
+      Geometry{"3d_dilation2", {1, 7, 6, 8, 2}, {1, 7, 6, 8, 3}, {3, 3, 3}}.padded({2}).dilated(2),
+      Geometry{"3d_s2_dilation2", {1, 9, 5, 8, 2}, {1, 5, 3, 4, 3}, {3, 3, 3}}
+          .strided({2, 2, 2})
+          .padded({2})
+          .dilated(2),
+      Geometry{"3d_k2_s2", {1, 6, 4, 8, 8}, {1, 3, 2, 4, 16}, {2, 2, 2}}.strided({2, 2, 2}),
+      Geometry{"3d_k1_head", {2, 4, 5, 3, 16}, {2, 4, 5, 3, 5}, {1, 1, 1}},
+      Geometry{"3d_k3_s3_rest", {1, 8, 7, 6, 2}, {1, 2, 2, 2, 3}, {3, 3, 3}}.strided({3, 3, 3}),
+      Geometry{"3d_k1_s2_gaps", {1, 5, 6, 7, 3}, {1, 3, 3, 4, 2}, {1, 1, 1}}.strided({2, 2, 2}),
+      Geometry{"3d_k2_s3_gaps", {1, 9, 4, 7, 2}, {1, 3, 1, 2, 4}, {2, 2, 2}}.strided({3, 3, 3}),
+      Geometry{"2d_k3", {3, 9, 11, 5}, {3, 9, 11, 4}, {3, 3}}.padded({1, 1, 1, 1}),
+      Geometry{"2d_asymmetric_pads", {1, 8, 7, 3}, {1, 9, 9, 4}, {3, 3}}.padded({1, 0, 2, 4}),
+      Geometry{"2d_even_kernel_s2", {2, 9, 8, 3}, {2, 4, 5, 4}, {4, 2}}.strided({2, 2}).padded(
+          {1, 1, 0, 1}),
+      Geometry{"2d_groups2", {2, 6, 7, 8}, {2, 6, 7, 6}, {3, 3}}.padded({1, 1, 1, 1}).grouped(2),
+      Geometry{"2d_depthwise", {1, 7, 6, 8}, {1, 7, 6, 8}, {3, 3}}.padded({1, 1, 1, 1}).grouped(8),
+      Geometry{"2d_depthwise_s2_twofold", {1, 7, 9, 3}, {1, 4, 5, 6}, {3, 3}}
+          .strided({2, 2})
+          .padded({1, 1, 1, 1})
+          .grouped(3),
+      Geometry{"2d_windows_in_the_padding", {1, 5, 6, 2}, {1, 9, 10, 3}, {2, 1}}.padded(
+          {3, 2, 2, 2}),
+      Geometry{"1d_k5_s2", {2, 19, 3}, {2, 10, 4}, {5}}.strided({2}).padded({2, 2}),
+      Geometry{"3d_k3_bf16", {1, 4, 3, 6, 16}, {1, 4, 3, 6, 16}, {3, 3, 3}}.padded({1}).in(
+          DType::bf16),
+      Geometry{"3d_k3_s2_bf16", {1, 5, 4, 6, 8}, {1, 3, 2, 3, 16}, {3, 3, 3}}
+          .strided({2, 2, 2})
+          .padded({1})
+          .in(DType::bf16)};
   return table;
 }
 
@@ -282,60 +201,26 @@ OpCase grad_weight_case(const Geometry& g) {
 
 const std::vector<Geometry>& transposed_geometries() {
   static const std::vector<Geometry> table = {
-      {.name = "3d_k2_s2",
-       .wide = {1, 6, 8, 10, 8},
-       .narrow = {1, 3, 4, 5, 16},
-       .kernel = {2, 2, 2},
-       .strides = {2, 2, 2}},
-      {.name = "3d_k2_s2_odd_channels",
-       .wide = {2, 4, 2, 6, 3},
-       .narrow = {2, 2, 1, 3, 5},
-       .kernel = {2, 2, 2},
-       .strides = {2, 2, 2}},
-      {.name = "3d_k3_s2_output_padding",
-       .wide = {1, 6, 7, 8, 3},
-       .narrow = {1, 3, 4, 4, 4},
-       .kernel = {3, 3, 3},
-       .strides = {2, 2, 2},
-       .pads = Ints(6, 1),
-       .output_padding = {1, 0, 1}},
-      {.name = "3d_k4_s2_p1",
-       .wide = {1, 6, 8, 4, 3},
-       .narrow = {1, 3, 4, 2, 4},
-       .kernel = {4, 4, 4},
-       .strides = {2, 2, 2},
-       .pads = Ints(6, 1)},
-      {.name = "3d_k3_s1", .wide = {1, 5, 6, 7, 3}, .narrow = {1, 3, 4, 5, 2}, .kernel = {3, 3, 3}},
-      {.name = "3d_k1x2x2_s1x2x2",
-       .wide = {1, 3, 6, 8, 4},
-       .narrow = {1, 3, 3, 4, 6},
-       .kernel = {1, 2, 2},
-       .strides = {1, 2, 2}},
-      {.name = "2d_k3_s2_dilation2",
-       .wide = {2, 13, 9, 3},
-       .narrow = {2, 5, 3, 4},
-       .kernel = {3, 3},
-       .strides = {2, 2},
-       .dilations = {2, 2}},
-      {.name = "2d_k1_s2_gaps",
-       .wide = {1, 8, 7, 3},
-       .narrow = {1, 4, 4, 4},
-       .kernel = {1, 1},
-       .strides = {2, 2},
-       .output_padding = {1, 0}},
-      {.name = "2d_groups2",
-       .wide = {1, 8, 10, 6},
-       .narrow = {1, 4, 5, 8},
-       .kernel = {2, 2},
-       .strides = {2, 2},
-       .group = 2},
-      {.name = "1d_k4_s3", .wide = {2, 13, 3}, .narrow = {2, 4, 5}, .kernel = {4}, .strides = {3}},
-      {.name = "3d_k2_s2_bf16",
-       .wide = {1, 4, 6, 4, 8},
-       .narrow = {1, 2, 3, 2, 16},
-       .kernel = {2, 2, 2},
-       .strides = {2, 2, 2},
-       .dtype = DType::bf16}};
+      Geometry{"3d_k2_s2", {1, 6, 8, 10, 8}, {1, 3, 4, 5, 16}, {2, 2, 2}}.strided({2, 2, 2}),
+      Geometry{"3d_k2_s2_odd_channels", {2, 4, 2, 6, 3}, {2, 2, 1, 3, 5}, {2, 2, 2}}.strided(
+          {2, 2, 2}),
+      Geometry{"3d_k3_s2_output_padding", {1, 6, 7, 8, 3}, {1, 3, 4, 4, 4}, {3, 3, 3}}
+          .strided({2, 2, 2})
+          .padded({1})
+          .extended({1, 0, 1}),
+      Geometry{"3d_k4_s2_p1", {1, 6, 8, 4, 3}, {1, 3, 4, 2, 4}, {4, 4, 4}}
+          .strided({2, 2, 2})
+          .padded({1}),
+      Geometry{"3d_k3_s1", {1, 5, 6, 7, 3}, {1, 3, 4, 5, 2}, {3, 3, 3}},
+      Geometry{"3d_k1x2x2_s1x2x2", {1, 3, 6, 8, 4}, {1, 3, 3, 4, 6}, {1, 2, 2}}.strided({1, 2, 2}),
+      Geometry{"2d_k3_s2_dilation2", {2, 13, 9, 3}, {2, 5, 3, 4}, {3, 3}}.strided({2, 2}).dilated(
+          2),
+      Geometry{"2d_k1_s2_gaps", {1, 8, 7, 3}, {1, 4, 4, 4}, {1, 1}}.strided({2, 2}).extended(
+          {1, 0}),
+      Geometry{"2d_groups2", {1, 8, 10, 6}, {1, 4, 5, 8}, {2, 2}}.strided({2, 2}).grouped(2),
+      Geometry{"1d_k4_s3", {2, 13, 3}, {2, 4, 5}, {4}}.strided({3}),
+      Geometry{"3d_k2_s2_bf16", {1, 4, 6, 4, 8}, {1, 2, 3, 2, 16}, {2, 2, 2}}.strided({2, 2, 2}).in(
+          DType::bf16)};
   return table;
 }
 

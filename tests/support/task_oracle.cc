@@ -13,12 +13,14 @@ using partition::Task;
 using partition::Tile;
 
 void poison(const Tile& tile, std::vector<std::byte>& data) {
-  const std::byte junk{static_cast<unsigned char>(is_float(tile.dtype) ? 0xFF : 0x7F)};  // all ones: NaN in every float
+  const std::byte junk{static_cast<unsigned char>(
+      is_float(tile.dtype) ? 0xFF : 0x7F)};  // all ones: NaN in every float
   data.assign(static_cast<std::size_t>(tile.bytes()), junk);
 }
 
 TensorView dense_view(const Tensor& tensor) {
-  return TensorView::dense(const_cast<std::byte*>(tensor.data.data()), tensor.type.dtype, tensor.type.extents);
+  return TensorView::dense(const_cast<std::byte*>(tensor.data.data()), tensor.type.dtype,
+                           tensor.type.extents);
 }
 
 void copy(const TensorView& from, const TensorView& to) {
@@ -26,7 +28,8 @@ void copy(const TensorView& from, const TensorView& to) {
   run_kernel("Copy", {.inputs = {&from, 1}, .outputs = {&to, 1}, .attrs = &kNone});
 }
 
-TensorView view_of_storage(const Tile& tile, const graph::Value& value, std::vector<std::byte>& data) {
+TensorView view_of_storage(const Tile& tile, const graph::Value& value,
+                           std::vector<std::byte>& data) {
   TensorView view = TensorView::dense(data.data(), tile.dtype, tile.storage.extents());
   view.origin = tile.storage.lo;
   view.whole = value.type.extents;
@@ -36,7 +39,10 @@ TensorView view_of_storage(const Tile& tile, const graph::Value& value, std::vec
 }  // namespace
 
 TaskOracle::TaskOracle(const partition::TaskGraph& graph, std::uint64_t seed)
-    : graph_(graph), seed_(seed), tiles_(graph.tiles.size()), host_(static_cast<std::size_t>(graph.ranks)) {
+    : graph_(graph),
+      seed_(seed),
+      tiles_(graph.tiles.size()),
+      host_(static_cast<std::size_t>(graph.ranks)) {
   for (std::size_t i = 0; i < tiles_.size(); ++i) {
     const Tile& tile = graph.tiles[i];
     poison(tile, tiles_[i]);
@@ -59,17 +65,21 @@ void TaskOracle::step(const std::map<graph::ValueId, Tensor>& inputs) {
     try {
       run(task, inputs);
     } catch (Error& error) {
-      error.add_context(fmt::format("running task {} \"{}\" ({})", t, graph_.describe(task), task.op));
+      error.add_context(
+          fmt::format("running task {} \"{}\" ({})", t, graph_.describe(task), task.op));
       throw;
     }
-    for (const partition::TileId id : graph_.released_after[t]) poison(graph_.tile(id), tiles_[static_cast<std::size_t>(id)]);
+    for (const partition::TileId id : graph_.released_after[t])
+      poison(graph_.tile(id), tiles_[static_cast<std::size_t>(id)]);
   }
   ++step_;
 }
 
 TensorView TaskOracle::view_of(const Access& access) {
   const Tile& tile = graph_.tile(access.tile);
-  return view_of_storage(tile, graph_.graph->value(tile.value), tiles_[static_cast<std::size_t>(access.tile)]).slice(access.view);
+  return view_of_storage(tile, graph_.graph->value(tile.value),
+                         tiles_[static_cast<std::size_t>(access.tile)])
+      .slice(access.view);
 }
 
 void TaskOracle::run(const Task& task, const std::map<graph::ValueId, Tensor>& inputs) {
@@ -80,7 +90,8 @@ void TaskOracle::run(const Task& task, const std::map<graph::ValueId, Tensor>& i
     const auto [entry, is_new] = host.try_emplace(task.value, graph_.graph->value(task.value).type);
     copy(view_of(task.access[0]), dense_view(entry->second).slice(task.access[0].view));
   } else if (task.op == "Transfer") {
-    tiles_[static_cast<std::size_t>(task.access[1].tile)] = tiles_[static_cast<std::size_t>(task.access[0].tile)];
+    tiles_[static_cast<std::size_t>(task.access[1].tile)] =
+        tiles_[static_cast<std::size_t>(task.access[0].tile)];
   } else {
     run_kernel_of(task);
   }
@@ -89,7 +100,8 @@ void TaskOracle::run(const Task& task, const std::map<graph::ValueId, Tensor>& i
 void TaskOracle::run_kernel_of(const Task& task) {
   std::vector<TensorView> inputs, outputs;
   for (std::size_t i = 0; i < task.access.size(); ++i)
-    (i < static_cast<std::size_t>(task.inputs) ? inputs : outputs).push_back(view_of(task.access[i]));
+    (i < static_cast<std::size_t>(task.inputs) ? inputs : outputs)
+        .push_back(view_of(task.access[i]));
   run_kernel(task.op, {.inputs = inputs,
                        .outputs = outputs,
                        .attrs = task.attrs,
@@ -104,7 +116,8 @@ Tensor TaskOracle::read(graph::ValueId value) const {
   for (const partition::TileId id : graph_.home_tiles[static_cast<std::size_t>(value)]) {
     auto data = tiles_[static_cast<std::size_t>(id)];
     const Tile& tile = graph_.tile(id);
-    copy(view_of_storage(tile, graph_.graph->value(value), data).slice(tile.box), dense_view(tensor).slice(tile.box));
+    copy(view_of_storage(tile, graph_.graph->value(value), data).slice(tile.box),
+         dense_view(tensor).slice(tile.box));
   }
   return tensor;
 }

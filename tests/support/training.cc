@@ -1,5 +1,6 @@
 #include "support/training.hpp"
 
+#include <cmath>
 #include <cstring>
 #include <sstream>
 
@@ -7,6 +8,7 @@
 #include "partition/lower.hpp"
 #include "partition/planner.hpp"
 #include "runtime/executor.hpp"
+#include "support/oracle.hpp"
 
 namespace hpdlf::test {
 namespace {
@@ -25,6 +27,28 @@ runtime::HostTensorPtr host_tensor(const graph::TensorType& type, const void* da
 }
 
 runtime::HostTensorPtr scalar(float value) { return host_tensor({DType::f32, {}}, &value); }
+
+/// The parameters of the fixture in an oracle, and the inputs of one step.
+void load_parameters(Oracle& oracle, const graph::Graph& graph, const Fixture& fixture) {
+  for (std::size_t i = 0; i < graph.values().size(); ++i)
+    if (graph.values()[i].role == graph::Role::parameter)
+      oracle.value(static_cast<graph::ValueId>(i)).data = fixture.tensors.at(graph.values()[i].name).data;
+}
+
+std::map<graph::ValueId, Tensor> oracle_inputs(const graph::Graph& graph, const Fixture& fixture, int step) {
+  const auto filled = [](const graph::TensorType& type, const void* data) {
+    Tensor t(type);
+    std::memcpy(t.data.data(), data, t.data.size());
+    return t;
+  };
+  const float lr = std::stof(fixture.metadata.at("lr"));
+  const auto number = static_cast<float>(step + 1);
+  const FixtureTensor &x = fixture.tensors.at("x"), &labels = fixture.tensors.at("labels");
+  return {{graph.find(apps::kImageInput), filled(x.type, x.data.data())},
+          {graph.find(apps::kLabelsInput), filled(labels.type, labels.data.data())},
+          {graph.find(train::kLearningRateInput), filled({DType::f32, {}}, &lr)},
+          {graph.find(train::kStepInput), filled({DType::f32, {}}, &number)}};
+}
 
 partition::Machine test_machine(const runtime::Session& session) {
   partition::Machine machine;
@@ -54,6 +78,41 @@ std::shared_ptr<graph::Graph> fixture_training_graph(const Fixture& fixture) {
       x.type.extents,
       {.classes = static_cast<std::int64_t>(weights.size()), .filters = integers(fixture.metadata.at("filters"))},
       {.class_weights = weights}, {.weight_decay = std::stod(fixture.metadata.at("weight_decay"))});
+}
+
+std::vector<double> oracle_losses(const Fixture& fixture, int steps) {
+  const auto graph = fixture_training_graph(fixture);
+  Oracle oracle(*graph);
+  load_parameters(oracle, *graph, fixture);
+  std::vector<double> losses;
+  for (int step = 0; step < steps; ++step) {
+    oracle.step(oracle_inputs(*graph, fixture, step));
+    losses.push_back(static_cast<double>(oracle.fetched("loss").as<float>()[0]));
+  }
+  return losses;
+}
+
+std::map<std::string, double> oracle_gradient_errors(const Fixture& fixture) {
+  const auto graph = fixture_training_graph(fixture);
+  Oracle oracle(*graph);
+  load_parameters(oracle, *graph, fixture);
+  oracle.step(oracle_inputs(*graph, fixture, 0));
+  std::map<std::string, double> errors;
+  for (const auto& node : graph->nodes()) {
+    if (node.phase != graph::Phase::update) continue;
+    const std::string& parameter = graph->value(node.inputs[0]).name;
+    const auto reference = fixture.tensors.find("grad." + parameter);
+    if (reference == fixture.tensors.end()) continue;
+    const auto expected = reference->second.as<double>();
+    const auto actual = oracle.value(node.inputs[1]).as<float>();
+    double error = 0, norm = 0;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      error += std::pow(static_cast<double>(actual[i]) - expected[i], 2);
+      norm += expected[i] * expected[i];
+    }
+    errors[parameter] = std::sqrt(error / norm);
+  }
+  return errors;
 }
 
 TrainingRun train_fixture(runtime::Session& session, const Fixture& fixture, const std::string& strategy, int steps) {

@@ -1,6 +1,7 @@
 // Trains the fixture's small 3-D U-Net through the whole stack: graph, plan, lowering, StarPU.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,6 +15,11 @@ namespace hpdlf::test {
 
 /// The training graph of tests/fixtures/unet3d_torch.safetensors: same net, loss and optimizer as scripts/make_torch_trace.py.
 [[nodiscard]] std::shared_ptr<graph::Graph> fixture_training_graph(const Fixture& fixture);
+
+/// Losses of the untiled net, node by node on one thread, without StarPU.
+[[nodiscard]] std::vector<double> oracle_losses(const Fixture& fixture, int steps);
+/// Relative error |g - reference| / |reference| (norms) of each float64 gradient "grad.NAME" of the fixture, by name.
+[[nodiscard]] std::map<std::string, double> oracle_gradient_errors(const Fixture& fixture);
 
 struct TrainingRun {
   std::vector<double> losses;

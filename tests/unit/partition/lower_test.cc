@@ -1,11 +1,10 @@
 // What lowering makes of small graphs: how many movements, which tiles, what is shared. (split_results_test.cc: that it is right.)
 #include "partition/lower.hpp"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <fstream>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 #include <sstream>
 
 #include "graph/autodiff.hpp"
@@ -33,7 +32,8 @@ std::shared_ptr<Graph> conv_chain(std::int64_t extent, int layers, std::int64_t 
   return g;
 }
 
-TaskGraph lowered(const std::shared_ptr<const Graph>& graph, const std::string& strategy, int ranks = 1, int workers = 2) {
+TaskGraph lowered(const std::shared_ptr<const Graph>& graph, const std::string& strategy,
+                  int ranks = 1, int workers = 2) {
   Machine machine;
   machine.ranks = ranks;
   machine.workers = workers;
@@ -44,7 +44,8 @@ TaskGraph lowered(const std::shared_ptr<const Graph>& graph, const std::string& 
 
 std::vector<Task> tasks_of(const TaskGraph& graph, std::string_view op) {
   std::vector<Task> found;
-  std::copy_if(graph.tasks.begin(), graph.tasks.end(), std::back_inserter(found), [&](const Task& t) { return t.op == op; });
+  std::copy_if(graph.tasks.begin(), graph.tasks.end(), std::back_inserter(found),
+               [&](const Task& t) { return t.op == op; });
   return found;
 }
 
@@ -85,7 +86,9 @@ TEST(Lower, SendsAMarginAsAStrip) {
   const TaskGraph g = lowered(conv_chain(16, 2), "t:2", 2, 1);
 
   const auto transfers = tasks_of(g, "Transfer");
-  const auto margin = std::count_if(transfers.begin(), transfers.end(), [](const Task& t) { return t.access[0].view.extents() == Extents{1, 1, 2}; });
+  const auto margin = std::count_if(transfers.begin(), transfers.end(), [](const Task& t) {
+    return t.access[0].view.extents() == Extents{1, 1, 2};
+  });
   EXPECT_EQ(margin, 2);
 }
 
@@ -94,7 +97,9 @@ TEST(Lower, SendsAParameterOnceToEachRankThatReadsIt) {
 
   const auto weight = g.graph->find("conv0.weight");
   const auto transfers = tasks_of(g, "Transfer");
-  EXPECT_EQ(std::count_if(transfers.begin(), transfers.end(), [&](const Task& t) { return g.tile(t.access[0].tile).value == weight; }), 1);
+  EXPECT_EQ(std::count_if(transfers.begin(), transfers.end(),
+                          [&](const Task& t) { return g.tile(t.access[0].tile).value == weight; }),
+            1);
   EXPECT_EQ(g.home_tiles[static_cast<std::size_t>(weight)].size(), 1U);
 }
 
@@ -113,12 +118,14 @@ TEST(Lower, MakesAFetchedValueAvailableOnEveryRank) {
 std::shared_ptr<Graph> trained_conv() {
   auto g = std::make_shared<Graph>("trained_conv");
   Builder b(*g);
-  const ValueId y = b.relu("relu", b.conv("conv", g->add_input("x", {DType::f32, {1, 16, 2}}), conv3(2)));
+  const ValueId y =
+      b.relu("relu", b.conv("conv", g->add_input("x", {DType::f32, {1, 16, 2}}), conv3(2)));
   const ValueId loss = b.op("loss", "ReduceSum", {y}, {{"keepdims", std::int64_t{0}}});
   const auto gradients = graph::differentiate(*g, loss);
   const ValueId buffer = g->add_state("buffer", g->value(gradients.at(0).parameter).type, {});
   const ValueId rate = g->add_input("lr", {DType::f32, {}});
-  const auto step = g->add_node("SGD", {gradients.at(0).parameter, gradients.at(0).gradient, buffer, rate}, {}, "step");
+  const auto step = g->add_node(
+      "SGD", {gradients.at(0).parameter, gradients.at(0).gradient, buffer, rate}, {}, "step");
   g->node(step).phase = graph::Phase::update;
   g->update(gradients.at(0).parameter, g->output(step, 0));
   g->update(buffer, g->output(step, 1));
@@ -141,9 +148,13 @@ TEST(Lower, AddsPartialWeightGradientsInAsManyChainsAsThereAreWorkers) {
 
   const auto gradients = tasks_of(g, "ConvGradWeight");
   ASSERT_EQ(gradients.size(), 4U);
-  EXPECT_EQ(std::count_if(gradients.begin(), gradients.end(), [](const Task& t) { return t.accumulate; }), 2);
+  EXPECT_EQ(
+      std::count_if(gradients.begin(), gradients.end(), [](const Task& t) { return t.accumulate; }),
+      2);
   const auto sums = tasks_of(g, "Sum");
-  const auto weight_sums = std::count_if(sums.begin(), sums.end(), [&](const Task& t) { return g.tile(t.access[0].tile).box.rank() == 3; });
+  const auto weight_sums = std::count_if(sums.begin(), sums.end(), [&](const Task& t) {
+    return g.tile(t.access[0].tile).box.rank() == 3;
+  });
   EXPECT_EQ(weight_sums, 1);
 }
 
@@ -165,7 +176,8 @@ TEST(Lower, WritesElementwiseResultsInPlaceOfASpentInput) {
 
   const TaskGraph tasks = lowered(g, "t:2");
 
-  for (const Task& relu : tasks_of(tasks, "Relu")) EXPECT_EQ(relu.access[0].tile, relu.access[1].tile);
+  for (const Task& relu : tasks_of(tasks, "Relu"))
+    EXPECT_EQ(relu.access[0].tile, relu.access[1].tile);
 }
 
 TEST(Lower, KeepsAnInputThatIsReadAgain) {
@@ -176,7 +188,8 @@ TEST(Lower, KeepsAnInputThatIsReadAgain) {
 
   const TaskGraph tasks = lowered(g, "t:2");
 
-  for (const Task& relu : tasks_of(tasks, "Relu")) EXPECT_NE(relu.access[0].tile, relu.access[1].tile);
+  for (const Task& relu : tasks_of(tasks, "Relu"))
+    EXPECT_NE(relu.access[0].tile, relu.access[1].tile);
 }
 
 TEST(Lower, OfAPlanThatCutsAWholeFactorNamesNodeAndFactor) {
@@ -191,7 +204,9 @@ TEST(Lower, OfAPlanThatCutsAWholeFactorNamesNodeAndFactor) {
     (void)lower(graph, plan);
     ADD_FAILURE() << "no error";
   } catch (const Error& error) {
-    EXPECT_THAT(error.what(), testing::HasSubstr("cuts factor r of node \"conv0\" (Conv) into 3 parts, but it must stay whole"));
+    EXPECT_THAT(error.what(),
+                testing::HasSubstr(
+                    "cuts factor r of node \"conv0\" (Conv) into 3 parts, but it must stay whole"));
   }
 }
 

@@ -53,7 +53,8 @@ TEST(PlanJson, HasALineANodeThatNamesOnlyWhatIsCut) {
 
   const std::string text = to_json(sample_plan(graph), *graph);
 
-  EXPECT_THAT(text, testing::HasSubstr(R"({"name":"conv0","op":"Conv","parts":{"d":4},"owners":[0,0,1,1]})"));
+  EXPECT_THAT(text, testing::HasSubstr(
+                        R"({"name":"conv0","op":"Conv","parts":{"d":4},"owners":[0,0,1,1]})"));
 }
 
 TEST(PlanJson, OfAnotherGraphNamesBothFingerprints) {
@@ -63,7 +64,8 @@ TEST(PlanJson, OfAnotherGraphNamesBothFingerprints) {
 
   const std::string error = error_of(to_json(plan, *graph), *other);
 
-  EXPECT_THAT(error, testing::HasSubstr("the plan is for another graph: " + plan.graph_fingerprint));
+  EXPECT_THAT(error,
+              testing::HasSubstr("the plan is for another graph: " + plan.graph_fingerprint));
   EXPECT_THAT(error, testing::HasSubstr(fmt::format("{:016x}", other->fingerprint())));
 }
 
@@ -73,16 +75,20 @@ TEST(PlanJson, ThatIsNoneIsAnError) {
 
   EXPECT_THAT(error_of("", *graph), testing::HasSubstr("the text is no plan"));
   EXPECT_THAT(error_of("[1, 2]", *graph), testing::HasSubstr("the text is no plan"));
-  EXPECT_THAT(error_of(good.substr(0, good.size() / 2), *graph), testing::HasSubstr("the text is no plan"));
-  EXPECT_THAT(error_of(R"({"format": "hpdlf-plan", "version": 1})", *graph), testing::HasSubstr("fingerprint"));
-  EXPECT_THAT(error_of(replaced(good, "\"version\": 1", "\"version\": 9"), *graph), testing::HasSubstr("version 9"));
+  EXPECT_THAT(error_of(good.substr(0, good.size() / 2), *graph),
+              testing::HasSubstr("the text is no plan"));
+  EXPECT_THAT(error_of(R"({"format": "hpdlf-plan", "version": 1})", *graph),
+              testing::HasSubstr("fingerprint"));
+  EXPECT_THAT(error_of(replaced(good, "\"version\": 1", "\"version\": 9"), *graph),
+              testing::HasSubstr("version 9"));
 }
 
 TEST(PlanJson, WithAnUnknownFactorNamesNodeAndFactor) {
   const auto graph = test::small_unet(2, 8);
   const std::string text = to_json(sample_plan(graph), *graph);
 
-  EXPECT_THAT(error_of(replaced(text, R"("parts":{"d":4})", R"("parts":{"z":4})"), *graph), testing::HasSubstr("has no factor \"z\""));
+  EXPECT_THAT(error_of(replaced(text, R"("parts":{"d":4})", R"("parts":{"z":4})"), *graph),
+              testing::HasSubstr("has no factor \"z\""));
 }
 
 }  // namespace

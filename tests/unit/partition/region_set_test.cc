@@ -19,7 +19,9 @@ TEST(Subtract, LeavesTheShellAroundAHole) {
     for (std::size_t j = 0; j < i; ++j) EXPECT_TRUE(intersect(rest[i], rest[j]).is_empty());
 }
 
-TEST(Subtract, LeavesNothingOfWhatIsCovered) { EXPECT_TRUE(subtract({{1}, {3}}, {{0}, {5}}).empty()); }
+TEST(Subtract, LeavesNothingOfWhatIsCovered) {
+  EXPECT_TRUE(subtract({{1}, {3}}, {{0}, {5}}).empty());
+}
 
 TEST(Subtract, LeavesAllWhereTheyDoNotMeet) {
   const Box box{{0, 0}, {2, 2}};

@@ -44,10 +44,12 @@ void train(Graph& g, ValueId loss, bool adam) {
     operands.insert(operands.end(), states.begin(), states.end());
     operands.push_back(rate);
     if (adam) operands.push_back(step);
-    const auto node = adam ? g.add_node("AdamW", operands, {}, name + ".step") : g.add_node("SGD", operands, {{"momentum", 0.9}}, name + ".step");
+    const auto node = adam ? g.add_node("AdamW", operands, {}, name + ".step")
+                           : g.add_node("SGD", operands, {{"momentum", 0.9}}, name + ".step");
     g.node(node).phase = graph::Phase::update;
     g.update(parameter, g.output(node));
-    for (std::size_t i = 0; i < states.size(); ++i) g.update(states[i], g.output(node, static_cast<int>(i) + 1));
+    for (std::size_t i = 0; i < states.size(); ++i)
+      g.update(states[i], g.output(node, static_cast<int>(i) + 1));
   }
   g.fetch("loss", loss);
 }
@@ -60,15 +62,28 @@ std::shared_ptr<const Graph> small_unet(std::int64_t n, std::int64_t depth) {
   Builder b(*g);
   const ValueId x = g->add_input("x", {DType::f32, {n, depth, 6, 5, 2}});
   const ValueId labels = g->add_input("labels", {DType::u8, {n, depth, 6, 5}});
-  const ValueId top = b.instance_norm("norm0", b.conv("conv0", x, {.out_channels = 4, .kernel = {3, 3, 3}, .pads = {1, 1, 1}, .bias = false}), 1e-5, "Relu");
-  const ValueId down =
-      b.instance_norm("norm1", b.conv("down", top, {.out_channels = 6, .kernel = {3, 3, 3}, .strides = {2, 2, 1}, .pads = {1, 1, 1}, .bias = false}),
-                      1e-5, "LeakyRelu");
-  const ValueId up = b.conv_transpose("up", down, {.out_channels = 4, .kernel = {2, 2, 1}, .strides = {2, 2, 1}});
-  const ValueId part = b.conv("conv1.a", up, {.out_channels = 4, .kernel = {3, 1, 3}, .pads = {1, 0, 1}});
-  const ValueId joined = b.conv("conv1.b", top, {.out_channels = 4, .kernel = {3, 1, 3}, .pads = {1, 0, 1}, .bias = false});
+  const ValueId top = b.instance_norm(
+      "norm0",
+      b.conv("conv0", x,
+             {.out_channels = 4, .kernel = {3, 3, 3}, .pads = {1, 1, 1}, .bias = false}),
+      1e-5, "Relu");
+  const ValueId down = b.instance_norm("norm1",
+                                       b.conv("down", top,
+                                              {.out_channels = 6,
+                                               .kernel = {3, 3, 3},
+                                               .strides = {2, 2, 1},
+                                               .pads = {1, 1, 1},
+                                               .bias = false}),
+                                       1e-5, "LeakyRelu");
+  const ValueId up =
+      b.conv_transpose("up", down, {.out_channels = 4, .kernel = {2, 2, 1}, .strides = {2, 2, 1}});
+  const ValueId part =
+      b.conv("conv1.a", up, {.out_channels = 4, .kernel = {3, 1, 3}, .pads = {1, 0, 1}});
+  const ValueId joined = b.conv(
+      "conv1.b", top, {.out_channels = 4, .kernel = {3, 1, 3}, .pads = {1, 0, 1}, .bias = false});
   g->node(g->value(joined).producer).accumulate = part;
-  const ValueId logits = b.conv("head", b.op("tanh", "Tanh", {joined}), {.out_channels = kClasses, .kernel = {1, 1, 1}});
+  const ValueId logits = b.conv("head", b.op("tanh", "Tanh", {joined}),
+                                {.out_channels = kClasses, .kernel = {1, 1, 1}});
   const ValueId ce = cross_entropy(b, logits, labels, true);
   const ValueId dice_sums = b.op("dice_sums", "DiceSums", {logits, labels});
   const ValueId dice = b.op("dice", "DiceLoss", {dice_sums});
@@ -83,10 +98,15 @@ std::shared_ptr<const Graph> small_classifier(std::int64_t n) {
   Builder b(*g);
   const ValueId x = g->add_input("x", {DType::f32, {n, 8, 8, 3}});
   const ValueId labels = g->add_input("labels", {DType::i64, {n, 2, 2}});
-  const ValueId y = b.batch_norm("norm", b.conv("conv", x, {.out_channels = 4, .kernel = {3, 3}, .pads = {1, 1}, .bias = false}), true);
+  const ValueId y = b.batch_norm(
+      "norm",
+      b.conv("conv", x, {.out_channels = 4, .kernel = {3, 3}, .pads = {1, 1}, .bias = false}),
+      true);
   const ValueId pooled = b.op("pool", "MaxPool", {b.relu("relu", y)},
-                              {{"kernel_shape", std::vector<std::int64_t>{2, 2}}, {"strides", std::vector<std::int64_t>{2, 2}}});
-  const ValueId logits = b.conv("head", pooled, {.out_channels = kClasses, .kernel = {1, 1}, .strides = {2, 2}});
+                              {{"kernel_shape", std::vector<std::int64_t>{2, 2}},
+                               {"strides", std::vector<std::int64_t>{2, 2}}});
+  const ValueId logits =
+      b.conv("head", pooled, {.out_channels = kClasses, .kernel = {1, 1}, .strides = {2, 2}});
   train(*g, cross_entropy(b, logits, labels, false), true);
   return g;
 }
@@ -113,10 +133,17 @@ std::map<ValueId, Tensor> random_inputs(const Graph& graph, std::uint64_t seed) 
     };
     const auto label = [](float u) { return static_cast<int>(u * kClasses); };
     switch (value.type.dtype) {
-      case DType::u8: fill(tensor.as<std::uint8_t>(), label); break;
-      case DType::i32: fill(tensor.as<std::int32_t>(), label); break;
-      case DType::i64: fill(tensor.as<std::int64_t>(), label); break;
-      default: fill(tensor.as<float>(), [](float u) { return 2 * u - 1; });
+      case DType::u8:
+        fill(tensor.as<std::uint8_t>(), label);
+        break;
+      case DType::i32:
+        fill(tensor.as<std::int32_t>(), label);
+        break;
+      case DType::i64:
+        fill(tensor.as<std::int64_t>(), label);
+        break;
+      default:
+        fill(tensor.as<float>(), [](float u) { return 2 * u - 1; });
     }
     if (value.name == "lr") tensor.as<float>()[0] = 0.1F;
     if (value.name == "step") tensor.as<float>()[0] = 1;

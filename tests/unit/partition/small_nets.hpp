@@ -18,6 +18,7 @@ namespace hpdlf::test {
 [[nodiscard]] std::shared_ptr<const graph::Graph> small_mlp(std::int64_t n);
 
 /// Random content of every input: floats in [-1, 1), labels in [0, 3), learning rate 0.1, step 1.
-[[nodiscard]] std::map<graph::ValueId, Tensor> random_inputs(const graph::Graph& graph, std::uint64_t seed);
+[[nodiscard]] std::map<graph::ValueId, Tensor> random_inputs(const graph::Graph& graph,
+                                                             std::uint64_t seed);
 
 }  // namespace hpdlf::test

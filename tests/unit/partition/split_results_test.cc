@@ -1,7 +1,6 @@
 // Any plan gives the results of the whole graph: losses, fetched values, parameters and state after some steps.
-#include <gtest/gtest.h>
-
 #include <cmath>
+#include <gtest/gtest.h>
 
 #include "partition/lower.hpp"
 #include "partition/planner.hpp"
@@ -14,11 +13,13 @@ namespace {
 constexpr int kSteps = 2;
 constexpr double kTolerance = 1e-5;
 
-partition::TaskGraph lowered(const std::shared_ptr<const graph::Graph>& graph, const std::string& strategy, int ranks, int workers) {
+partition::TaskGraph lowered(const std::shared_ptr<const graph::Graph>& graph,
+                             const std::string& strategy, int ranks, int workers) {
   partition::Machine machine;
   machine.ranks = ranks;
   machine.workers = workers;
-  return partition::lower(graph, partition::make_plan(graph, partition::CostModel(machine), {.strategy = strategy}));
+  return partition::lower(
+      graph, partition::make_plan(graph, partition::CostModel(machine), {.strategy = strategy}));
 }
 
 double largest_magnitude(std::span<const float> values) {
@@ -32,16 +33,21 @@ void expect_near(const Tensor& actual, const Tensor& expected, const std::string
   ASSERT_EQ(actual.type, expected.type) << what;
   if (expected.type.dtype == DType::f64) {
     for (std::size_t i = 0; i < expected.as<double>().size(); ++i)
-      ASSERT_NEAR(actual.as<double>()[i], expected.as<double>()[i], kTolerance * (1 + std::fabs(expected.as<double>()[i]))) << what;
+      ASSERT_NEAR(actual.as<double>()[i], expected.as<double>()[i],
+                  kTolerance * (1 + std::fabs(expected.as<double>()[i])))
+          << what;
     return;
   }
   const double scale = largest_magnitude(expected.as<float>()) + 1e-3;
   for (std::size_t i = 0; i < expected.as<float>().size(); ++i)
-    ASSERT_NEAR(actual.as<float>()[i], expected.as<float>()[i], kTolerance * scale) << what << ", element " << i;
+    ASSERT_NEAR(actual.as<float>()[i], expected.as<float>()[i], kTolerance * scale)
+        << what << ", element " << i;
 }
 
-void expect_results_of_whole(const std::shared_ptr<const graph::Graph>& graph, const std::string& strategy, int ranks, int workers) {
-  SCOPED_TRACE(graph->name() + ", strategy " + strategy + ", " + std::to_string(ranks) + " ranks, " + std::to_string(workers) + " workers");
+void expect_results_of_whole(const std::shared_ptr<const graph::Graph>& graph,
+                             const std::string& strategy, int ranks, int workers) {
+  SCOPED_TRACE(graph->name() + ", strategy " + strategy + ", " + std::to_string(ranks) +
+               " ranks, " + std::to_string(workers) + " workers");
   const partition::TaskGraph tasks = lowered(graph, strategy, ranks, workers);
   partition::verify(tasks);
   TaskOracle tiled(tasks, 7);
@@ -52,9 +58,11 @@ void expect_results_of_whole(const std::shared_ptr<const graph::Graph>& graph, c
     tiled.step(inputs);
     for (const auto& [name, value] : graph->fetches())
       for (int rank = 0; rank < ranks; ++rank)
-        expect_near(tiled.fetched(name, rank), whole.fetched(name), name + " of step " + std::to_string(step));
+        expect_near(tiled.fetched(name, rank), whole.fetched(name),
+                    name + " of step " + std::to_string(step));
   }
-  for (const auto& [state, content] : graph->updates()) expect_near(tiled.read(state), whole.value(state), graph->value(state).name);
+  for (const auto& [state, content] : graph->updates())
+    expect_near(tiled.read(state), whole.value(state), graph->value(state).name);
 }
 
 struct Split {
@@ -80,24 +88,29 @@ std::string name_of(const testing::TestParamInfo<Split>& info) {
   std::string name = info.param.strategy;
   for (char& c : name)
     if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
-  return name + "_ranks" + std::to_string(info.param.ranks) + "_workers" + std::to_string(info.param.workers);
+  return name + "_ranks" + std::to_string(info.param.ranks) + "_workers" +
+         std::to_string(info.param.workers);
 }
 
-INSTANTIATE_TEST_SUITE_P(Strategies, SplitResults,
-                         testing::Values(Split{"whole", 1, 1}, Split{"whole", 2, 1}, Split{"whole", 4, 2}, Split{"d:2", 1, 2},
-                                         Split{"d:2", 2, 1}, Split{"d:2", 4, 1}, Split{"d:4", 1, 2}, Split{"d:4", 2, 2},
-                                         Split{"d:4", 4, 1}, Split{"d:8", 1, 3}, Split{"d:8", 2, 2}, Split{"d:2 h:2", 1, 2},
-                                         Split{"d:2 h:2", 2, 2}, Split{"d:2 h:2", 4, 1}, Split{"d:3 h:2 w:2", 2, 3},
-                                         Split{"k:2", 1, 2}, Split{"k:2", 2, 1}, Split{"c:2", 1, 2}, Split{"c:2", 2, 2},
-                                         Split{"k:2 c:2", 4, 1}, Split{"channel", 1, 2}, Split{"channel", 2, 2}, Split{"n:2", 1, 2},
-                                         Split{"n:2", 2, 1}, Split{"n:2 d:2", 2, 2}, Split{"n:2 d:2 k:2", 4, 2},
-                                         Split{"d:2 c:2 k:2", 2, 2}, Split{"sample", 2, 1}, Split{"space", 2, 2},
-                                         Split{"auto", 1, 2}, Split{"auto", 2, 2}, Split{"auto", 4, 1}),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(
+    Strategies, SplitResults,
+    testing::Values(Split{"whole", 1, 1}, Split{"whole", 2, 1}, Split{"whole", 4, 2},
+                    Split{"d:2", 1, 2}, Split{"d:2", 2, 1}, Split{"d:2", 4, 1}, Split{"d:4", 1, 2},
+                    Split{"d:4", 2, 2}, Split{"d:4", 4, 1}, Split{"d:8", 1, 3}, Split{"d:8", 2, 2},
+                    Split{"d:2 h:2", 1, 2}, Split{"d:2 h:2", 2, 2}, Split{"d:2 h:2", 4, 1},
+                    Split{"d:3 h:2 w:2", 2, 3}, Split{"k:2", 1, 2}, Split{"k:2", 2, 1},
+                    Split{"c:2", 1, 2}, Split{"c:2", 2, 2}, Split{"k:2 c:2", 4, 1},
+                    Split{"channel", 1, 2}, Split{"channel", 2, 2}, Split{"n:2", 1, 2},
+                    Split{"n:2", 2, 1}, Split{"n:2 d:2", 2, 2}, Split{"n:2 d:2 k:2", 4, 2},
+                    Split{"d:2 c:2 k:2", 2, 2}, Split{"sample", 2, 1}, Split{"space", 2, 2},
+                    Split{"auto", 1, 2}, Split{"auto", 2, 2}, Split{"auto", 4, 1}),
+    name_of);
 
 TEST(SplitResults, EqualTheWholeClassifier) {
-  for (const char* strategy : {"whole", "n:2", "h:4", "h:8", "h:2 w:2", "channel", "k:2", "c:2", "auto"})
-    for (const int ranks : {1, 2, 4}) expect_results_of_whole(small_classifier(3), strategy, ranks, 2);
+  for (const char* strategy :
+       {"whole", "n:2", "h:4", "h:8", "h:2 w:2", "channel", "k:2", "c:2", "auto"})
+    for (const int ranks : {1, 2, 4})
+      expect_results_of_whole(small_classifier(3), strategy, ranks, 2);
 }
 
 TEST(SplitResults, EqualTheWholeMlp) {
@@ -114,7 +127,8 @@ TEST(SplitResults, AreBitEqualWhenRepeated) {
   first.step(random_inputs(*graph, 1));
   second.step(random_inputs(*graph, 1));
 
-  for (const auto& [state, content] : graph->updates()) EXPECT_EQ(first.read(state).data, second.read(state).data);
+  for (const auto& [state, content] : graph->updates())
+    EXPECT_EQ(first.read(state).data, second.read(state).data);
 }
 
 }  // namespace

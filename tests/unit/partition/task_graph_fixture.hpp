@@ -25,9 +25,13 @@ class TaskGraphFixture {
     return static_cast<partition::TileId>(tasks_.tiles.size()) - 1;
   }
 
-  partition::Task& feed(partition::TileId out, double bytes = 0) { return add("Feed", {}, out, bytes); }
+  partition::Task& feed(partition::TileId out, double bytes = 0) {
+    return add("Feed", {}, out, bytes);
+  }
   /// Reads `in`, writes `out`; takes `bytes` / bandwidth.
-  partition::Task& copy(partition::TileId in, partition::TileId out, double bytes = 0) { return add("Copy", {in}, out, bytes); }
+  partition::Task& copy(partition::TileId in, partition::TileId out, double bytes = 0) {
+    return add("Copy", {in}, out, bytes);
+  }
   partition::Task& transfer(partition::TileId in, partition::TileId out) {
     partition::Task& task = add("Transfer", {in}, out, static_cast<double>(kElements * 4));
     task.rank = static_cast<std::int16_t>(tasks_.tile(in).owner);
@@ -41,14 +45,16 @@ class TaskGraphFixture {
     std::vector<std::size_t> last(tasks_.tiles.size(), 0);
     for (std::size_t t = 0; t < tasks_.tasks.size(); ++t)
       for (const auto& a : tasks_.tasks[t].access) last[static_cast<std::size_t>(a.tile)] = t;
-    for (std::size_t i = 0; i < last.size(); ++i) tasks_.released_after[last[i]].push_back(static_cast<partition::TileId>(i));
+    for (std::size_t i = 0; i < last.size(); ++i)
+      tasks_.released_after[last[i]].push_back(static_cast<partition::TileId>(i));
     return tasks_;
   }
 
   static constexpr std::int64_t kElements = 256;
 
  private:
-  partition::Task& add(std::string_view op, std::vector<partition::TileId> in, partition::TileId out, double bytes) {
+  partition::Task& add(std::string_view op, std::vector<partition::TileId> in,
+                       partition::TileId out, double bytes) {
     partition::Task task;
     task.op = op;
     task.value = in.empty() ? value_ : graph::kNone;
@@ -61,7 +67,9 @@ class TaskGraphFixture {
     bool is_written = false;
     for (const auto& other : tasks_.tasks)
       for (const auto& a : other.access) is_written |= a.tile == out;
-    task.access.push_back({out, is_written ? partition::Access::Mode::read_write : partition::Access::Mode::write, all});
+    task.access.push_back(
+        {out, is_written ? partition::Access::Mode::read_write : partition::Access::Mode::write,
+         all});
     tasks_.tasks.push_back(std::move(task));
     return tasks_.tasks.back();
   }

@@ -1,8 +1,7 @@
 // The checker must notice each way a task graph can be wrong: a sound one is broken in one place at a time.
+#include <algorithm>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <algorithm>
 
 #include "partition/lower.hpp"
 #include "partition/planner.hpp"
@@ -20,8 +19,8 @@ TaskGraph sound_graph(int ranks = 1) {
 }
 
 std::size_t find_task(const TaskGraph& graph, std::string_view op, std::size_t from = 0) {
-  const auto found = std::find_if(graph.tasks.begin() + static_cast<std::ptrdiff_t>(from), graph.tasks.end(),
-                                  [&](const Task& t) { return t.op == op; });
+  const auto found = std::find_if(graph.tasks.begin() + static_cast<std::ptrdiff_t>(from),
+                                  graph.tasks.end(), [&](const Task& t) { return t.op == op; });
   EXPECT_NE(found, graph.tasks.end()) << op;
   return static_cast<std::size_t>(found - graph.tasks.begin());
 }
@@ -114,7 +113,8 @@ TEST(Verify, NoticesAResultWrittenTwice) {
   Task again = g.tasks[conv];
   again.access.back().mode = Access::Mode::read_write;
   g.tasks.insert(g.tasks.begin() + static_cast<std::ptrdiff_t>(conv) + 1, again);
-  g.released_after.insert(g.released_after.begin() + static_cast<std::ptrdiff_t>(conv), std::vector<TileId>{});
+  g.released_after.insert(g.released_after.begin() + static_cast<std::ptrdiff_t>(conv),
+                          std::vector<TileId>{});
 
   expect_fails(g, "overwritten before it was read");
 }
