@@ -64,7 +64,8 @@ struct TaskRecord {
   double estimate_us = 1;  ///< read by StarPU's schedulers; finite and > 0
   // What StarPU is told.
   starpu_codelet* codelet = nullptr;
-  std::string name;
+  std::string name;  ///< one word: StarPU's traces do not quote it
+  double flops = 0;  ///< for the traces
   unsigned color = 0;
   int priority = 0;
   std::vector<std::uint32_t> workers;            ///< bit set of worker ids; empty: any

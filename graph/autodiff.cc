@@ -13,7 +13,8 @@ namespace {
 std::string snake_case(std::string_view name) {
   std::string text;
   for (const char c : name) {
-    if (std::isupper(static_cast<unsigned char>(c)) != 0 && !text.empty() && text.back() != '_') text += '_';
+    if (std::isupper(static_cast<unsigned char>(c)) != 0 && !text.empty() && text.back() != '_')
+      text += '_';
     text += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   }
   return text;
@@ -22,7 +23,8 @@ std::string snake_case(std::string_view name) {
 /// Node name of operator `emitted` in the gradient of `node`: ConvGradWeight of "c" (Conv) is "c.grad_weight", a Mul "c.grad_mul".
 std::string gradient_name(const Node& node, std::string_view emitted) {
   const std::string own = node.spec->name + "Grad";
-  if (emitted.substr(0, own.size()) == own) return node.name + "." + snake_case(emitted.substr(own.size() - 4));
+  if (emitted.substr(0, own.size()) == own)
+    return node.name + "." + snake_case(emitted.substr(own.size() - 4));
   return node.name + ".grad_" + snake_case(emitted);
 }
 
@@ -35,13 +37,15 @@ bool is_differentiable(const Node& node, std::size_t input, const Graph& graph) 
 /// One reverse sweep over the nodes that exist when it starts.
 class ReverseSweep {
  public:
-  ReverseSweep(Graph& graph, const std::vector<ValueId>& by) : graph_(graph), forward_nodes_(graph.nodes().size()) {
+  ReverseSweep(Graph& graph, const std::vector<ValueId>& by)
+      : graph_(graph), forward_nodes_(graph.nodes().size()) {
     resize();
     for (const auto id : by) is_wanted_[index(id)] = is_target_[index(id)] = true;
     for (const auto& node : graph.nodes()) {
       bool depends = node.accumulate != kNone && is_wanted_[index(node.accumulate)];
       for (std::size_t i = 0; i < node.inputs.size(); ++i)
-        depends = depends || (is_wanted_[index(node.inputs[i])] && is_differentiable(node, i, graph));
+        depends =
+            depends || (is_wanted_[index(node.inputs[i])] && is_differentiable(node, i, graph));
       for (const auto output : node.outputs)
         if (depends) is_wanted_[index(output)] = true;
     }
@@ -79,15 +83,16 @@ class ReverseSweep {
   }
   [[nodiscard]] bool is_read(ValueId value) const {
     return std::any_of(graph_.nodes().begin(), graph_.nodes().end(), [&](const Node& node) {
-      return node.accumulate == value || std::find(node.inputs.begin(), node.inputs.end(), value) != node.inputs.end();
+      return node.accumulate == value ||
+             std::find(node.inputs.begin(), node.inputs.end(), value) != node.inputs.end();
     });
   }
 
   Graph& graph_;
   std::size_t forward_nodes_;
-  std::vector<ValueId> grads_;      // [value]
-  std::vector<bool> is_wanted_;     // [value]: depends on a target
-  std::vector<bool> is_target_;     // [value]
+  std::vector<ValueId> grads_;   // [value]
+  std::vector<bool> is_wanted_;  // [value]: depends on a target
+  std::vector<bool> is_target_;  // [value]
 };
 
 /// Collects what the gradient function of one node emits; contributions take effect when it has returned.
@@ -96,16 +101,20 @@ class ReverseSweep::Context : public GradContext {
   Context(ReverseSweep& sweep, Node node) : sweep_(sweep), node_(std::move(node)) {}
 
   [[nodiscard]] const Node& node() const override { return node_; }
-  [[nodiscard]] const TensorType& type(ValueId value) const override { return sweep_.graph_.value(value).type; }
+  [[nodiscard]] const TensorType& type(ValueId value) const override {
+    return sweep_.graph_.value(value).type;
+  }
   [[nodiscard]] ValueId grad_output(int i) const override { return sweep_.gradient(output(i)); }
   [[nodiscard]] bool wants_grad(int input) const override {
     const auto i = static_cast<std::size_t>(input);
     return i < node_.inputs.size() && sweep_.is_wanted_[index(node_.inputs[i])] &&
            is_differentiable(node_, i, sweep_.graph_);
   }
-  std::vector<ValueId> emit_all(std::string_view op, std::vector<ValueId> inputs, Attrs attrs) override {
+  std::vector<ValueId> emit_all(std::string_view op, std::vector<ValueId> inputs,
+                                Attrs attrs) override {
     Graph& graph = sweep_.graph_;
-    const NodeId id = graph.add_node(op, std::move(inputs), std::move(attrs), gradient_name(node_, op));
+    const NodeId id =
+        graph.add_node(op, std::move(inputs), std::move(attrs), gradient_name(node_, op));
     graph.node(id).phase = Phase::backward;
     graph.node(id).layer = node_.layer;
     sweep_.resize();
@@ -114,7 +123,9 @@ class ReverseSweep::Context : public GradContext {
   void set_grad_input(int input, ValueId grad) override {
     if (wants_grad(input)) contributions_.emplace_back(input, grad);
   }
-  [[nodiscard]] const std::vector<std::pair<int, ValueId>>& contributions() const { return contributions_; }
+  [[nodiscard]] const std::vector<std::pair<int, ValueId>>& contributions() const {
+    return contributions_;
+  }
 
  private:
   ReverseSweep& sweep_;
@@ -129,9 +140,11 @@ void ReverseSweep::visit(NodeId id) {
   if (!std::any_of(node.outputs.begin(), node.outputs.end(), has_gradient)) return;
 
   bool is_needed = false;
-  for (std::size_t i = 0; i < node.inputs.size(); ++i) is_needed = is_needed || context.wants_grad(static_cast<int>(i));
+  for (std::size_t i = 0; i < node.inputs.size(); ++i)
+    is_needed = is_needed || context.wants_grad(static_cast<int>(i));
   if (is_needed) {
-    HPDLF_CHECK(node.spec->gradient != nullptr, "node \"{}\" ({}) has no gradient, but a parameter is behind it", node.name,
+    HPDLF_CHECK(node.spec->gradient != nullptr,
+                "node \"{}\" ({}) has no gradient, but a parameter is behind it", node.name,
                 node.spec->name);
     node.spec->gradient(context);
   }
@@ -141,16 +154,19 @@ void ReverseSweep::visit(NodeId id) {
     const bool is_sole = std::count_if(contributions.begin(), contributions.end(), same) == 1;
     contribute(context.input(input), gradient, node.layer, is_sole);
   }
-  if (node.accumulate != kNone && is_wanted_[index(node.accumulate)] && has_gradient(node.outputs[0]))
+  if (node.accumulate != kNone && is_wanted_[index(node.accumulate)] &&
+      has_gradient(node.outputs[0]))
     contribute(node.accumulate, grads_[index(node.outputs[0])], node.layer, false);
   for (const auto output : node.outputs)
     if (!is_target_[index(output)]) grads_[index(output)] = kNone;
 }
 
-void ReverseSweep::contribute(ValueId value, ValueId gradient, const std::string& layer, bool is_sole) {
+void ReverseSweep::contribute(ValueId value, ValueId gradient, const std::string& layer,
+                              bool is_sole) {
   const Value& target = graph_.value(value);
-  HPDLF_ASSERT(target.type == graph_.value(gradient).type, "the gradient of `{}`, which is {}, is {}", target.name,
-               to_string(target.type), to_string(graph_.value(gradient).type));
+  HPDLF_ASSERT(target.type == graph_.value(gradient).type,
+               "the gradient of `{}`, which is {}, is {}", target.name, to_string(target.type),
+               to_string(graph_.value(gradient).type));
   const ValueId earlier = grads_[index(value)];
   if (earlier == kNone || (is_sole && accumulate_in_place(earlier, gradient))) {
     grads_[index(value)] = gradient;
@@ -166,15 +182,21 @@ void ReverseSweep::contribute(ValueId value, ValueId gradient, const std::string
 bool ReverseSweep::accumulate_in_place(ValueId earlier, ValueId later) {
   const NodeId adder = graph_.value(later).producer;
   const NodeId base = graph_.value(earlier).producer;
-  if (adder < static_cast<NodeId>(forward_nodes_) || base < static_cast<NodeId>(forward_nodes_) || base >= adder) return false;
+  if (adder < static_cast<NodeId>(forward_nodes_) || base < static_cast<NodeId>(forward_nodes_) ||
+      base >= adder)
+    return false;
   Node& node = graph_.node(adder);
-  const bool can_add = node.spec->accumulates && node.accumulate == kNone && node.outputs[0] == later;
-  const bool reads_base = std::find(node.inputs.begin(), node.inputs.end(), earlier) != node.inputs.end();
+  const bool can_add =
+      node.spec->accumulates && node.accumulate == kNone && node.outputs[0] == later;
+  const bool reads_base =
+      std::find(node.inputs.begin(), node.inputs.end(), earlier) != node.inputs.end();
   // The base dies in the addition, and the result takes another meaning: nobody else may hold either.
-  if (!can_add || reads_base || holders(earlier) != 1 || holders(later) != 0 || is_read(later)) return false;
+  if (!can_add || reads_base || holders(earlier) != 1 || holders(later) != 0 || is_read(later))
+    return false;
   for (NodeId reader = adder + 1; reader < static_cast<NodeId>(graph_.nodes().size()); ++reader) {
     const Node& after = graph_.node(reader);
-    if (std::find(after.inputs.begin(), after.inputs.end(), earlier) != after.inputs.end()) return false;
+    if (std::find(after.inputs.begin(), after.inputs.end(), earlier) != after.inputs.end())
+      return false;
   }
   node.accumulate = earlier;
   return true;
@@ -182,7 +204,8 @@ bool ReverseSweep::accumulate_in_place(ValueId earlier, ValueId later) {
 
 }  // namespace
 
-std::vector<Gradient> differentiate(Graph& graph, const std::vector<Seed>& seeds, const std::vector<ValueId>& by) {
+std::vector<Gradient> differentiate(Graph& graph, const std::vector<Seed>& seeds,
+                                    const std::vector<ValueId>& by) {
   ReverseSweep sweep(graph, by);
   sweep.run(seeds);
   std::vector<Gradient> gradients;
@@ -194,7 +217,8 @@ std::vector<Gradient> differentiate(Graph& graph, const std::vector<Seed>& seeds
 std::vector<Gradient> differentiate(Graph& graph, ValueId loss, const std::vector<ValueId>& by) {
   const TensorType type = graph.value(loss).type;
   const std::string name = graph.value(loss).name;
-  HPDLF_CHECK(type.elements() == 1 && is_float(type.dtype), "loss `{}` is {}; it must be one float", name, to_string(type));
+  HPDLF_CHECK(type.elements() == 1 && is_float(type.dtype), "loss `{}` is {}; it must be one float",
+              name, to_string(type));
   std::vector<std::byte> one(static_cast<std::size_t>(type.bytes()));
   store_element(one.data(), type.dtype, 0, 1.0);
   const ValueId seed = graph.add_constant(name + ".seed", type, std::move(one));

@@ -6,7 +6,8 @@
 namespace hpdlf::graph {
 namespace {
 
-std::vector<std::int64_t> or_filled(const std::vector<std::int64_t>& values, std::size_t size, std::int64_t fallback) {
+std::vector<std::int64_t> or_filled(const std::vector<std::int64_t>& values, std::size_t size,
+                                    std::int64_t fallback) {
   return values.empty() ? std::vector<std::int64_t>(size, fallback) : values;
 }
 
@@ -42,21 +43,24 @@ Extents weight_extents(std::int64_t out, const std::vector<std::int64_t>& kernel
 
 void check_conv(const std::string& name, const TensorType& x, const Builder::ConvOptions& options) {
   const int rank = static_cast<int>(options.kernel.size()) + 2;
-  HPDLF_CHECK(x.extents.rank() == rank, "convolution \"{}\" has a kernel of {} dimensions and reads {}; it needs rank {}",
+  HPDLF_CHECK(x.extents.rank() == rank,
+              "convolution \"{}\" has a kernel of {} dimensions and reads {}; it needs rank {}",
               name, options.kernel.size(), to_string(x), rank);
-  HPDLF_CHECK(options.groups >= 1 && x.extents.back() % options.groups == 0 && options.out_channels > 0 &&
-                  options.out_channels % options.groups == 0,
-              "convolution \"{}\": {} groups do not divide {} input and {} output channels", name, options.groups,
-              x.extents.back(), options.out_channels);
+  HPDLF_CHECK(options.groups >= 1 && x.extents.back() % options.groups == 0 &&
+                  options.out_channels > 0 && options.out_channels % options.groups == 0,
+              "convolution \"{}\": {} groups do not divide {} input and {} output channels", name,
+              options.groups, x.extents.back(), options.out_channels);
 }
 
 }  // namespace
 
-ValueId Builder::op(const std::string& name, std::string_view op, std::vector<ValueId> inputs, Attrs attrs) {
+ValueId Builder::op(const std::string& name, std::string_view op, std::vector<ValueId> inputs,
+                    Attrs attrs) {
   return graph_.output(node(name, op, std::move(inputs), std::move(attrs)));
 }
 
-NodeId Builder::node(const std::string& name, std::string_view op, std::vector<ValueId> inputs, Attrs attrs) {
+NodeId Builder::node(const std::string& name, std::string_view op, std::vector<ValueId> inputs,
+                     Attrs attrs) {
   const NodeId id = graph_.add_node(op, std::move(inputs), std::move(attrs), name);
   graph_.node(id).layer = layer_.empty() ? name : layer_;
   return id;
@@ -68,8 +72,11 @@ ValueId Builder::conv(const std::string& name, ValueId x, const ConvOptions& opt
   const std::int64_t in = type(x).extents.back() / options.groups;
   const Initializer init = uniform_by_fan_in(in * product(options.kernel));
   std::vector<ValueId> inputs = {
-      x, graph_.add_parameter(name + ".weight", {dtype, weight_extents(options.out_channels, options.kernel, in)}, init)};
-  if (options.bias) inputs.push_back(graph_.add_parameter(name + ".bias", {dtype, {options.out_channels}}, init));
+      x, graph_.add_parameter(name + ".weight",
+                              {dtype, weight_extents(options.out_channels, options.kernel, in)},
+                              init)};
+  if (options.bias)
+    inputs.push_back(graph_.add_parameter(name + ".bias", {dtype, {options.out_channels}}, init));
   return op(name, "Conv", std::move(inputs), window_attrs(options));
 }
 
@@ -79,8 +86,11 @@ ValueId Builder::conv_transpose(const std::string& name, ValueId x, const ConvOp
   const std::int64_t out = options.out_channels / options.groups;
   const Initializer init = uniform_by_fan_in(out * product(options.kernel));
   std::vector<ValueId> inputs = {
-      x, graph_.add_parameter(name + ".weight", {dtype, weight_extents(type(x).extents.back(), options.kernel, out)}, init)};
-  if (options.bias) inputs.push_back(graph_.add_parameter(name + ".bias", {dtype, {options.out_channels}}, init));
+      x, graph_.add_parameter(name + ".weight",
+                              {dtype, weight_extents(type(x).extents.back(), options.kernel, out)},
+                              init)};
+  if (options.bias)
+    inputs.push_back(graph_.add_parameter(name + ".bias", {dtype, {options.out_channels}}, init));
   return op(name, "ConvTranspose", std::move(inputs), window_attrs(options));
 }
 
@@ -90,14 +100,16 @@ Builder::Affine Builder::affine(const std::string& name, const TensorType& x) {
           graph_.add_parameter(name + ".bias", per_channel, constant(0))};
 }
 
-ValueId Builder::instance_norm(const std::string& name, ValueId x, double epsilon, const std::string& activation) {
+ValueId Builder::instance_norm(const std::string& name, ValueId x, double epsilon,
+                               const std::string& activation) {
   const Affine a = affine(name, type(x));
   const ValueId sums = op(name + ".moments", "Moments", {x}, {{"batch", std::int64_t{0}}});
-  return op(name, "Normalize", {x, sums, a.scale, a.shift}, {{"epsilon", epsilon}, {"activation", activation}});
+  return op(name, "Normalize", {x, sums, a.scale, a.shift},
+            {{"epsilon", epsilon}, {"activation", activation}});
 }
 
-ValueId Builder::batch_norm(const std::string& name, ValueId x, bool training, double momentum, double epsilon,
-                            const std::string& activation) {
+ValueId Builder::batch_norm(const std::string& name, ValueId x, bool training, double momentum,
+                            double epsilon, const std::string& activation) {
   const Affine a = affine(name, type(x));
   const std::int64_t channels = type(x).extents.back();
   const TensorType per_channel{DType::f32, {channels}};
@@ -117,10 +129,12 @@ ValueId Builder::batch_norm(const std::string& name, ValueId x, bool training, d
 
 ValueId Builder::linear(const std::string& name, ValueId x, std::int64_t out_features, bool bias) {
   const TensorType in = type(x);
-  HPDLF_CHECK(in.extents.rank() >= 2, "linear layer \"{}\" reads {}; it needs rank 2 or more", name, to_string(in));
+  HPDLF_CHECK(in.extents.rank() >= 2, "linear layer \"{}\" reads {}; it needs rank 2 or more", name,
+              to_string(in));
   const std::int64_t features = in.extents.back();
   const Initializer init = uniform_by_fan_in(features);
-  const ValueId weight = graph_.add_parameter(name + ".weight", {in.dtype, {out_features, features}}, init);
+  const ValueId weight =
+      graph_.add_parameter(name + ".weight", {in.dtype, {out_features, features}}, init);
   const Attrs attrs = {{"trans_b", std::int64_t{1}}};
   if (!bias) return op(name, "MatMul", {x, weight}, attrs);
   const ValueId shift = graph_.add_parameter(name + ".bias", {in.dtype, {out_features}}, init);
@@ -130,7 +144,8 @@ ValueId Builder::linear(const std::string& name, ValueId x, std::int64_t out_fea
 
 ValueId Builder::relu(const std::string& name, ValueId x) { return op(name, "Relu", {x}); }
 
-ValueId Builder::concat(const std::string& name, const std::vector<ValueId>& xs, std::int64_t axis) {
+ValueId Builder::concat(const std::string& name, const std::vector<ValueId>& xs,
+                        std::int64_t axis) {
   return op(name, "Concat", xs, {{"axis", axis}});
 }
 

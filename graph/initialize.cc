@@ -9,10 +9,14 @@ namespace {
 
 double initial_number(const Initializer& init, const Philox& random, std::uint64_t index) {
   switch (init.kind) {
-    case Initializer::Kind::constant: return init.a;
-    case Initializer::Kind::uniform: return init.a + (init.b - init.a) * random.uniform(index);
-    case Initializer::Kind::normal: return init.a + init.b * random.normal(index);
-    case Initializer::Kind::none: break;
+    case Initializer::Kind::constant:
+      return init.a;
+    case Initializer::Kind::uniform:
+      return init.a + (init.b - init.a) * random.uniform(index);
+    case Initializer::Kind::normal:
+      return init.a + init.b * random.normal(index);
+    case Initializer::Kind::none:
+      break;
   }
   return 0;
 }
@@ -29,8 +33,8 @@ bool advance(Extents& index, const Box& region) {
 }  // namespace
 
 void fill_initial(const Value& value, std::uint64_t seed, const Box& region, void* out) {
-  HPDLF_ASSERT(Box::whole(value.type.extents).contains(region), "region {} of `{}`, which is {}", to_string(region),
-               value.name, to_string(value.type));
+  HPDLF_ASSERT(Box::whole(value.type.extents).contains(region), "region {} of `{}`, which is {}",
+               to_string(region), value.name, to_string(value.type));
   if (region.is_empty()) return;
   const Philox random(Hash().add(static_cast<std::int64_t>(seed)).add(value.name).value());
   const Extents strides = dense_strides(value.type.extents);

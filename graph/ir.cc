@@ -45,7 +45,8 @@ void infer(OpCall& call) {
 std::string output_name(const Node& node, std::size_t index, std::size_t count) {
   if (count == 1) return node.name;
   const auto& specs = node.spec->outputs;
-  const bool is_variadic = specs.back().arity == OperandSpec::Arity::variadic && index + 1 >= specs.size();
+  const bool is_variadic =
+      specs.back().arity == OperandSpec::Arity::variadic && index + 1 >= specs.size();
   return fmt::format("{}.{}", node.name, is_variadic ? std::to_string(index) : specs[index].name);
 }
 
@@ -56,7 +57,8 @@ std::string to_string(const TensorType& type) {
 }
 
 std::string_view name_of(Phase phase) {
-  constexpr std::string_view kNames[] = {"load", "forward", "loss", "backward", "reduce", "update", "move"};
+  constexpr std::string_view kNames[] = {"load",   "forward", "loss", "backward",
+                                         "reduce", "update",  "move"};
   return kNames[static_cast<std::size_t>(phase)];
 }
 
@@ -65,7 +67,8 @@ Graph::Graph(std::string name) : name_(std::move(name)) {}
 ValueId Graph::add_value(Value value) {
   HPDLF_CHECK(!value.name.empty(), "a value of graph {} has no name", name_);
   value.name = value.role == Role::computed ? unique_name(value.name) : value.name;
-  HPDLF_CHECK(unique_name(value.name) == value.name, "graph {} already has `{}`", name_, value.name);
+  HPDLF_CHECK(unique_name(value.name) == value.name, "graph {} already has `{}`", name_,
+              value.name);
   values_.push_back(std::move(value));
   return static_cast<ValueId>(values_.size()) - 1;
 }
@@ -74,10 +77,13 @@ ValueId Graph::add_input(const std::string& name, TensorType type) {
   return add_value({.name = name, .type = type, .role = Role::input});
 }
 
-ValueId Graph::add_constant(const std::string& name, TensorType type, std::vector<std::byte> content) {
-  HPDLF_CHECK(static_cast<std::int64_t>(content.size()) == type.bytes(), "constant `{}` is {} and has {} bytes of content",
-              name, to_string(type), content.size());
-  return add_value({.name = name, .type = type, .role = Role::constant, .content = std::move(content)});
+ValueId Graph::add_constant(const std::string& name, TensorType type,
+                            std::vector<std::byte> content) {
+  HPDLF_CHECK(static_cast<std::int64_t>(content.size()) == type.bytes(),
+              "constant `{}` is {} and has {} bytes of content", name, to_string(type),
+              content.size());
+  return add_value(
+      {.name = name, .type = type, .role = Role::constant, .content = std::move(content)});
 }
 
 ValueId Graph::add_parameter(const std::string& name, TensorType type, Initializer init) {
@@ -88,16 +94,22 @@ ValueId Graph::add_state(const std::string& name, TensorType type, Initializer i
   return add_value({.name = name, .type = type, .role = Role::state, .init = init});
 }
 
-NodeId Graph::add_node(std::string_view op, std::vector<ValueId> inputs, Attrs attrs, const std::string& name) {
+NodeId Graph::add_node(std::string_view op, std::vector<ValueId> inputs, Attrs attrs,
+                       const std::string& name) {
   const auto id = static_cast<NodeId>(nodes_.size());
-  Node node{.spec = nullptr, .name = unique_name(name), .layer = {}, .attrs = {}, .inputs = std::move(inputs),
+  Node node{.spec = nullptr,
+            .name = unique_name(name),
+            .layer = {},
+            .attrs = {},
+            .inputs = std::move(inputs),
             .outputs = {}};
   OpCall call;
   try {
     node.spec = &op_registry().at(op);
     node.attrs = complete_attrs(*node.spec, attrs);
     for (const auto input : node.inputs)
-      HPDLF_ASSERT(input >= 0 && input < static_cast<ValueId>(values_.size()), "operand {} does not exist", input);
+      HPDLF_ASSERT(input >= 0 && input < static_cast<ValueId>(values_.size()),
+                   "operand {} does not exist", input);
     call = call_of(*this, node);
     infer(call);
   } catch (InternalError& error) {
@@ -105,30 +117,36 @@ NodeId Graph::add_node(std::string_view op, std::vector<ValueId> inputs, Attrs a
     throw;
   } catch (Error& error) {
     const std::string operands = call.spec == nullptr ? "" : "; operands: " + operand_types(call);
-    const std::string hint = call.spec == nullptr ? "" : fmt::format("`hpdlf ops {}` describes the operator", op);
+    const std::string hint =
+        call.spec == nullptr ? "" : fmt::format("`hpdlf ops {}` describes the operator", op);
     throw Error(fmt::format("node \"{}\" ({}): {}{}", name, op, error.message(), operands),
                 error.hint().empty() ? hint : error.hint());
   }
   for (std::size_t i = 0; i < call.outputs.size(); ++i)
-    node.outputs.push_back(add_value({.name = output_name(node, i, call.outputs.size()), .type = call.outputs[i],
-                                      .role = Role::computed, .producer = id}));
+    node.outputs.push_back(add_value({.name = output_name(node, i, call.outputs.size()),
+                                      .type = call.outputs[i],
+                                      .role = Role::computed,
+                                      .producer = id}));
   nodes_.push_back(std::move(node));
   return id;
 }
 
 void Graph::update(ValueId state, ValueId new_content) {
   const Value& old = value(state);
-  HPDLF_CHECK(old.role == Role::parameter || old.role == Role::state, "`{}` is neither parameter nor state", old.name);
-  HPDLF_CHECK(old.type == value(new_content).type, "`{}` is {}, its new content `{}` is {}", old.name, to_string(old.type),
-              value(new_content).name, to_string(value(new_content).type));
+  HPDLF_CHECK(old.role == Role::parameter || old.role == Role::state,
+              "`{}` is neither parameter nor state", old.name);
+  HPDLF_CHECK(old.type == value(new_content).type, "`{}` is {}, its new content `{}` is {}",
+              old.name, to_string(old.type), value(new_content).name,
+              to_string(value(new_content).type));
   for (const auto& [updated, content] : updates_)
-    HPDLF_CHECK(updated != state, "`{}` is updated twice, by `{}` and `{}`", old.name, value(content).name,
-                value(new_content).name);
+    HPDLF_CHECK(updated != state, "`{}` is updated twice, by `{}` and `{}`", old.name,
+                value(content).name, value(new_content).name);
   updates_.emplace_back(state, new_content);
 }
 
 void Graph::fetch(const std::string& name, ValueId value) {
-  for (const auto& [known, id] : fetches_) HPDLF_CHECK(known != name, "two values are fetched as `{}`", name);
+  for (const auto& [known, id] : fetches_)
+    HPDLF_CHECK(known != name, "two values are fetched as `{}`", name);
   fetches_.emplace_back(name, value);
 }
 
@@ -154,9 +172,12 @@ std::uint64_t Graph::fingerprint() const {
     hash.add(static_cast<std::int64_t>(ids.size()));
     for (const auto id : ids) hash.add(static_cast<std::int64_t>(id));
   };
-  for (const auto& value : values_) hash.add(to_string(value.type)).add(static_cast<std::int64_t>(value.role));
+  for (const auto& value : values_)
+    hash.add(to_string(value.type)).add(static_cast<std::int64_t>(value.role));
   for (const auto& node : nodes_) {
-    hash.add(node.spec->name).add(to_string(node.attrs)).add(static_cast<std::int64_t>(node.accumulate));
+    hash.add(node.spec->name)
+        .add(to_string(node.attrs))
+        .add(static_cast<std::int64_t>(node.accumulate));
     add_ids(node.inputs);
     add_ids(node.outputs);
   }

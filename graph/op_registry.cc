@@ -13,7 +13,8 @@ namespace hpdlf::graph {
 namespace {
 
 std::string type_name(const AttrValue& value) {
-  constexpr std::string_view kNames[] = {"an integer", "a float", "a string", "a list of integers", "a list of floats"};
+  constexpr std::string_view kNames[] = {"an integer", "a float", "a string", "a list of integers",
+                                         "a list of floats"};
   return std::string(kNames[value.index()]);
 }
 
@@ -21,9 +22,11 @@ std::string type_name(const AttrValue& value) {
 AttrValue converted(AttrValue value, const AttrValue& wanted) {
   if (value.index() == wanted.index()) return value;
   const bool wants_reals = std::holds_alternative<std::vector<double>>(wanted);
-  if (const auto* integer = std::get_if<std::int64_t>(&value); integer && std::holds_alternative<double>(wanted))
+  if (const auto* integer = std::get_if<std::int64_t>(&value);
+      integer && std::holds_alternative<double>(wanted))
     return static_cast<double>(*integer);
-  if (const auto* integers = std::get_if<std::vector<std::int64_t>>(&value); integers && wants_reals)
+  if (const auto* integers = std::get_if<std::vector<std::int64_t>>(&value);
+      integers && wants_reals)
     return std::vector<double>(integers->begin(), integers->end());
   if (const auto* reals = std::get_if<std::vector<double>>(&value);
       reals && reals->empty() && std::holds_alternative<std::vector<std::int64_t>>(wanted))
@@ -44,9 +47,12 @@ const AttrSpec& find_attr(const OpSpec& spec, const std::string& name) {
 }  // namespace
 
 void OpRegistry::add(OpSpec spec) {
-  HPDLF_ASSERT(!spec.name.empty() && !spec.doc.empty(), "operator `{}` needs a name and a doc", spec.name);
-  HPDLF_ASSERT(spec.rule.empty() != (spec.rule_for == nullptr), "operator {} needs `rule` or `rule_for`", spec.name);
-  HPDLF_ASSERT(spec.infer != nullptr && spec.cost != nullptr, "operator {} needs `infer` and `cost`", spec.name);
+  HPDLF_ASSERT(!spec.name.empty() && !spec.doc.empty(), "operator `{}` needs a name and a doc",
+               spec.name);
+  HPDLF_ASSERT(spec.rule.empty() != (spec.rule_for == nullptr),
+               "operator {} needs `rule` or `rule_for`", spec.name);
+  HPDLF_ASSERT(spec.infer != nullptr && spec.cost != nullptr,
+               "operator {} needs `infer` and `cost`", spec.name);
   HPDLF_ASSERT(!spec.outputs.empty(), "operator {} has no outputs", spec.name);
   const auto [at, is_new] = specs_.try_emplace(spec.name, std::move(spec));
   HPDLF_ASSERT(is_new, "two operators named {}", at->first);
@@ -82,8 +88,9 @@ Attrs complete_attrs(const OpSpec& spec, const Attrs& given) {
   for (const auto& [name, value] : given.values()) {
     const AttrSpec& attr = find_attr(spec, name);
     AttrValue fitting = converted(value, attr.default_value);
-    HPDLF_CHECK(fitting.index() == attr.default_value.index(), "attribute `{}` of {} must be {}, not {} ({})", name,
-                spec.name, type_name(attr.default_value), type_name(value), to_string(value));
+    HPDLF_CHECK(fitting.index() == attr.default_value.index(),
+                "attribute `{}` of {} must be {}, not {} ({})", name, spec.name,
+                type_name(attr.default_value), type_name(value), to_string(value));
     complete.set(name, std::move(fitting));
   }
   for (const auto& attr : spec.attrs) {
@@ -111,11 +118,11 @@ Cost streaming_cost(const OpCall& call, double flops_per_element) {
 }
 
 std::string usual_letters(int rank) {
-  constexpr std::string_view kLetters[] = {"",          "c",           "n c",           "n t c",
-                                           "n h w c",   "n d h w c",   "n a d h w c",   "n a b d h w c",
-                                           "n a b e d h w c"};
-  HPDLF_CHECK(rank >= 0 && rank < static_cast<int>(std::size(kLetters)), "a tensor of {} dimensions; at most {} have names",
-              rank, std::size(kLetters) - 1);
+  constexpr std::string_view kLetters[] = {
+      "",          "c",           "n c",           "n t c",          "n h w c",
+      "n d h w c", "n a d h w c", "n a b d h w c", "n a b e d h w c"};
+  HPDLF_CHECK(rank >= 0 && rank < static_cast<int>(std::size(kLetters)),
+              "a tensor of {} dimensions; at most {} have names", rank, std::size(kLetters) - 1);
   return std::string(kLetters[rank]);
 }
 

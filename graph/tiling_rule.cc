@@ -13,7 +13,14 @@ namespace {
 
 /// One token of a rule. A sliding letter is numbered in order of first appearance: that is its place in kernel_shape, strides, ...
 struct Token {
-  enum class Kind : std::uint8_t { factor, sliding, transposed, margin, fixed, ellipsis } kind = Kind::factor;
+  enum class Kind : std::uint8_t {
+    factor,
+    sliding,
+    transposed,
+    margin,
+    fixed,
+    ellipsis
+  } kind = Kind::factor;
   char letter = '?';
   bool whole = false;
   std::int64_t number = 0;  ///< fixed: the extent; margin: its width
@@ -33,10 +40,12 @@ std::optional<std::int64_t> parse_number(std::string_view text) {
 
 Token parse_token(std::string_view text, std::string_view rule) {
   if (text == "...") return {.kind = Token::Kind::ellipsis};
-  if (const auto number = parse_number(text)) return {.kind = Token::Kind::fixed, .number = *number};
+  if (const auto number = parse_number(text))
+    return {.kind = Token::Kind::fixed, .number = *number};
   Token token{.letter = text[0]};
   const std::string_view suffix = text.substr(1);
-  HPDLF_ASSERT(std::isalpha(static_cast<unsigned char>(text[0])) != 0, "token `{}` in tiling rule `{}`", text, rule);
+  HPDLF_ASSERT(std::isalpha(static_cast<unsigned char>(text[0])) != 0,
+               "token `{}` in tiling rule `{}`", text, rule);
   if (suffix.empty()) return token;
   if (suffix == "!") {
     token.whole = true;
@@ -91,13 +100,15 @@ RuleText parse(std::string_view rule) {
 /// Binds the tokens of a rule to the operands of a call.
 class Binder {
  public:
-  Binder(std::string_view text, const OpCall& call) : text_(text), call_(call), rule_(parse(text)) {}
+  Binder(std::string_view text, const OpCall& call)
+      : text_(text), call_(call), rule_(parse(text)) {}
 
   TilingRule bind() {
     drop_missing_inputs();
-    HPDLF_ASSERT(rule_.inputs.size() == call_.inputs.size() && rule_.outputs.size() == call_.outputs.size(),
-                 "tiling rule `{}` has {} inputs and {} outputs, the call {} and {}", text_, rule_.inputs.size(),
-                 rule_.outputs.size(), call_.inputs.size(), call_.outputs.size());
+    HPDLF_ASSERT(
+        rule_.inputs.size() == call_.inputs.size() && rule_.outputs.size() == call_.outputs.size(),
+        "tiling rule `{}` has {} inputs and {} outputs, the call {} and {}", text_,
+        rule_.inputs.size(), rule_.outputs.size(), call_.inputs.size(), call_.outputs.size());
     expand_ellipses();
     number_sliding_letters();
     for (std::size_t i = 0; i < rule_.inputs.size(); ++i)
@@ -117,7 +128,8 @@ class Binder {
   template <class Visit>
   void for_each_operand(Visit visit) {
     for (std::size_t i = 0; i < rule_.inputs.size(); ++i) visit(rule_.inputs[i], call_.inputs[i]);
-    for (std::size_t i = 0; i < rule_.outputs.size(); ++i) visit(rule_.outputs[i], call_.outputs[i]);
+    for (std::size_t i = 0; i < rule_.outputs.size(); ++i)
+      visit(rule_.outputs[i], call_.outputs[i]);
   }
 
   void expand_ellipses() {
@@ -127,14 +139,18 @@ class Binder {
     });
     std::optional<std::string> names;  // of the dimensions that "..." stands for
     for_each_operand([&](OperandTokens& tokens, const TensorType& type) {
-      const auto is_ellipsis = [](const Token& token) { return token.kind == Token::Kind::ellipsis; };
+      const auto is_ellipsis = [](const Token& token) {
+        return token.kind == Token::Kind::ellipsis;
+      };
       const auto at = std::find_if(tokens.begin(), tokens.end(), is_ellipsis);
       if (at == tokens.end()) return;
       const int count = type.extents.rank() - static_cast<int>(tokens.size()) + 1;
-      HPDLF_ASSERT(count >= 0 && at == tokens.begin(), "tiling rule `{}` does not fit {}", text_, to_string(type));
+      HPDLF_ASSERT(count >= 0 && at == tokens.begin(), "tiling rule `{}` does not fit {}", text_,
+                   to_string(type));
       if (!names) names = leading_letters(type.extents.rank(), count, explicit_letters);
-      HPDLF_ASSERT(static_cast<int>(names->size()) == count, "`...` of tiling rule `{}` stands for {} and {} dimensions",
-                   text_, names->size(), count);
+      HPDLF_ASSERT(static_cast<int>(names->size()) == count,
+                   "`...` of tiling rule `{}` stands for {} and {} dimensions", text_,
+                   names->size(), count);
       tokens.erase(tokens.begin());
       OperandTokens leading;
       for (const char letter : *names) leading.push_back({.letter = letter});
@@ -148,7 +164,8 @@ class Binder {
     for (int i = 0; i < count; ++i) {
       const char letter = letters[static_cast<std::size_t>(2 * i)];
       const bool is_taken = taken.find(letter) != std::string::npos;
-      names += is_taken ? static_cast<char>(std::toupper(static_cast<unsigned char>(letter))) : letter;
+      names +=
+          is_taken ? static_cast<char>(std::toupper(static_cast<unsigned char>(letter))) : letter;
     }
     return names;
   }
@@ -163,18 +180,22 @@ class Binder {
     if (!sliding_.empty()) windows_ = windows_from(*call_.attrs, static_cast<int>(sliding_.size()));
   }
 
-  OperandMap bind_operand(const OperandTokens& tokens, const TensorType& type, const char* side, std::size_t number) {
-    HPDLF_ASSERT(static_cast<int>(tokens.size()) == type.extents.rank(), "{} {} is {}, tiling rule `{}` has rank {} there",
-                 side, number, to_string(type), text_, tokens.size());
+  OperandMap bind_operand(const OperandTokens& tokens, const TensorType& type, const char* side,
+                          std::size_t number) {
+    HPDLF_ASSERT(static_cast<int>(tokens.size()) == type.extents.rank(),
+                 "{} {} is {}, tiling rule `{}` has rank {} there", side, number, to_string(type),
+                 text_, tokens.size());
     OperandMap map;
-    for (int i = 0; i < type.extents.rank(); ++i) map.push_back(bind_dim(tokens[static_cast<std::size_t>(i)], type, i));
+    for (int i = 0; i < type.extents.rank(); ++i)
+      map.push_back(bind_dim(tokens[static_cast<std::size_t>(i)], type, i));
     return map;
   }
 
   DimMap bind_dim(const Token& token, const TensorType& type, int i) {
     if (token.kind == Token::Kind::fixed) {
-      HPDLF_ASSERT(type.extents[i] == token.number, "dimension {} of {} must be {} by tiling rule `{}`", i,
-                   to_string(type), token.number, text_);
+      HPDLF_ASSERT(type.extents[i] == token.number,
+                   "dimension {} of {} must be {} by tiling rule `{}`", i, to_string(type),
+                   token.number, text_);
       return {.kind = DimMap::Kind::fixed};
     }
     const int factor = factor_of(token.letter);
@@ -184,10 +205,18 @@ class Binder {
       return {.kind = DimMap::Kind::plain, .factor = factor};
     }
     if (token.kind == Token::Kind::margin)
-      return {.kind = DimMap::Kind::window, .factor = factor, .kernel = 2 * token.number + 1, .pad = token.number};
+      return {.kind = DimMap::Kind::window,
+              .factor = factor,
+              .kernel = 2 * token.number + 1,
+              .pad = token.number};
     const Window& w = windows_[sliding_.find(token.letter)];
-    return {.kind = token.kind == Token::Kind::sliding ? DimMap::Kind::window : DimMap::Kind::transposed_window,
-            .factor = factor, .kernel = w.kernel, .stride = w.stride, .dilation = w.dilation, .pad = w.pad_lo};
+    return {.kind = token.kind == Token::Kind::sliding ? DimMap::Kind::window
+                                                       : DimMap::Kind::transposed_window,
+            .factor = factor,
+            .kernel = w.kernel,
+            .stride = w.stride,
+            .dilation = w.dilation,
+            .pad = w.pad_lo};
   }
 
   int factor_of(char letter) {
@@ -200,17 +229,18 @@ class Binder {
   void bind_extent(int factor, const TensorType& type, int i) {
     Factor& f = result_.factors[static_cast<std::size_t>(factor)];
     HPDLF_CHECK(f.extent == kUnbound || f.extent == type.extents[i],
-                "dimension {} of {} is `{}`, which is {} elsewhere in the call (tiling rule `{}`)", i, to_string(type),
-                f.letter, f.extent, text_);
+                "dimension {} of {} is `{}`, which is {} elsewhere in the call (tiling rule `{}`)",
+                i, to_string(type), f.letter, f.extent, text_);
     f.extent = type.extents[i];
   }
 
   void classify_factors() {
     for (std::size_t i = 0; i < result_.factors.size(); ++i) {
       Factor& factor = result_.factors[i];
-      HPDLF_ASSERT(factor.extent != kUnbound, "factor `{}` of tiling rule `{}` has no extent", factor.letter, text_);
-      const bool is_summed =
-          std::any_of(result_.outputs.begin(), result_.outputs.end(), [&](const OperandMap& output) {
+      HPDLF_ASSERT(factor.extent != kUnbound, "factor `{}` of tiling rule `{}` has no extent",
+                   factor.letter, text_);
+      const bool is_summed = std::any_of(
+          result_.outputs.begin(), result_.outputs.end(), [&](const OperandMap& output) {
             return TilingRule::is_missing(output, static_cast<int>(i));
           });
       factor.kind = is_whole_[i] ? Factor::Kind::whole
@@ -229,7 +259,9 @@ class Binder {
   TilingRule result_;
 };
 
-std::int64_t floor_div(std::int64_t a, std::int64_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+std::int64_t floor_div(std::int64_t a, std::int64_t b) {
+  return a >= 0 ? a / b : -((b - 1 - a) / b);
+}
 
 /// Indices [lo, hi) of one operand dimension that factor indices [lo, hi) touch, before clipping; not called for empty ranges.
 std::pair<std::int64_t, std::int64_t> touched(const DimMap& map, std::int64_t lo, std::int64_t hi) {
@@ -241,7 +273,8 @@ std::pair<std::int64_t, std::int64_t> touched(const DimMap& map, std::int64_t lo
       return {floor_div(lo + map.pad - reach + map.stride - 1, map.stride),
               floor_div(hi - 1 + map.pad, map.stride) + 1};
     case DimMap::Kind::plain:
-    case DimMap::Kind::fixed: break;
+    case DimMap::Kind::fixed:
+      break;
   }
   return {lo, hi};
 }
@@ -255,7 +288,8 @@ int TilingRule::find(char letter) const {
 }
 
 bool TilingRule::is_missing(const OperandMap& operand, int factor) {
-  return std::none_of(operand.begin(), operand.end(), [&](const DimMap& map) { return map.factor == factor; });
+  return std::none_of(operand.begin(), operand.end(),
+                      [&](const DimMap& map) { return map.factor == factor; });
 }
 
 Box TilingRule::iteration_space() const {
@@ -278,7 +312,9 @@ Box TilingRule::operand_box(const OperandMap& operand, const Box& tile, const Ex
   return box;
 }
 
-TilingRule bind_rule(std::string_view text, const OpCall& call) { return Binder(text, call).bind(); }
+TilingRule bind_rule(std::string_view text, const OpCall& call) {
+  return Binder(text, call).bind();
+}
 
 TilingRule tiling_rule(const OpCall& call) {
   if (call.spec->rule_for == nullptr) return bind_rule(call.spec->rule, call);

@@ -50,6 +50,8 @@ void bind_training(Config& c, UNet3dAppOptions& o) {
   c.section("schedule", "the learning rate over the run");
   c.bind("schedule.name", o.schedule.name, "its shape", {.choices = {"one_cycle", "cosine", "constant"}});
   c.bind("schedule.warmup", o.schedule.warmup, "share of the steps that climb to the highest rate", {.min = 0, .max = 1});
+  c.bind("schedule.cycle_momentum", o.cycle_momentum, "one_cycle with adamw: beta1 goes 0.95 - 0.85 - 0.95 against the rate");
+  o.optimizer.cycled_beta1 = o.cycle_momentum && o.schedule.name == "one_cycle" && o.optimizer.name == "adamw";
   c.section("augment", "random changes of every training sample; 0 switches one off");
   c.bind("augment.rotation", o.augment.rotation, "standard deviation, rad", {.min = 0});
   c.bind("augment.scale", o.augment.scale, "standard deviation of the logarithm of the size", {.min = 0});
@@ -72,6 +74,7 @@ void bind_machine(Config& c, UNet3dAppOptions& o) {
   c.section("plan", "how the work is split; the default measures the machine and chooses");
   c.bind("plan.strategy", o.strategy, "auto, whole, sample, space, channel, or cuts a factor such as \"d:4 h:2\"");
   c.bind("plan.workers", o.workers, "CPU workers; 0: one a core", {.min = 0, .max = 1024});
+  c.bind("plan.memory_gib", o.memory_gib, "GiB that a rank may use; 0: what the machine has left", {.min = 0});
   c.bind("plan.scheduler", o.scheduler, "StarPU scheduler; STARPU_SCHED wins");
   c.section("run", "where the results go");
   c.bind("run.folder", o.run_folder, "folder of all runs");

@@ -25,6 +25,7 @@ struct UNet3dAppOptions {
   SegmentationLossOptions loss;
   train::OptimizerOptions optimizer;
   train::ScheduleOptions schedule;
+  bool cycle_momentum = true;
   train::AugmentOptions augment;
 
   std::int64_t steps = 200, batch = 1, seed = 0;
@@ -33,6 +34,7 @@ struct UNet3dAppOptions {
 
   std::string strategy = "auto", scheduler = "dmdas";
   std::int64_t workers = 0;  ///< 0: one a core
+  double memory_gib = 0;     ///< a rank may use; 0: what the machine has left
   std::string run_name, run_folder = "runs";
 };
 

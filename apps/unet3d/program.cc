@@ -3,14 +3,13 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <locale>
-
 #include "base/cache_dir.hpp"
 #include "graph/op_spec.hpp"
 #include "partition/lower.hpp"
 #include "partition/planner.hpp"
 #include "runtime/calibrate.hpp"
 #include "runtime/session.hpp"
+#include "train/process_memory.hpp"
 
 namespace hpdlf::apps {
 
@@ -54,9 +53,12 @@ double step_flops(const graph::Graph& graph) {
   return flops;
 }
 
-partition::Machine measured_machine(int ranks, int workers) {
+partition::Machine measured_machine(const UNet3dAppOptions& options, int ranks, int workers) {
   const int used = workers > 0 ? workers : runtime::runtime_report().cores;
-  return runtime::calibrated_machine(ranks, used, cache_dir() / "machine.json");
+  partition::Machine machine = runtime::calibrated_machine(ranks, used, cache_dir() / "machine.json");
+  machine.memory_bytes = options.memory_gib > 0 ? static_cast<std::int64_t>(options.memory_gib * (1 << 30))
+                                                : train::available_memory_bytes();
+  return machine;
 }
 
 }  // namespace hpdlf::apps

@@ -29,7 +29,8 @@ struct PlannedStep {
 [[nodiscard]] std::string network_name(const UNet3dAppOptions& options, const graph::Graph& graph);
 /// Floating-point operations of one step.
 [[nodiscard]] double step_flops(const graph::Graph& graph);
-/// This machine as it was measured once, for `ranks` ranks of `workers` workers. @param workers  0: one a core.
-[[nodiscard]] partition::Machine measured_machine(int ranks, int workers);
+/// This machine as it was measured once, for `ranks` ranks of `workers` workers, with the memory that a rank may use.
+/// @param workers  0: one a core.
+[[nodiscard]] partition::Machine measured_machine(const UNet3dAppOptions& options, int ranks, int workers);
 
 }  // namespace hpdlf::apps

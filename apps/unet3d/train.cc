@@ -110,7 +110,7 @@ class TrainCommand {
   }
 
   partition::Machine machine_of(const runtime::Session& session) const {
-    return measured_machine(session.ranks(), session.cpu_workers());
+    return measured_machine(options_, session.ranks(), session.cpu_workers());
   }
 
   train::RunSummary summarise(const runtime::Session& session, const PlannedStep& step, const RunFolder& folder,
@@ -192,7 +192,7 @@ int predict_unet3d(const PredictRequest& request) {
   train::VolumeDataOptions prepared = options.data;
   const train::Volume image = train::load_image(request.image, prepared);  // fails on a bad file before anything starts
   runtime::Session session({.cpu_workers = options.workers > 0 ? static_cast<int>(options.workers) : -1, .scheduler = options.scheduler});
-  const partition::CostModel model(measured_machine(session.ranks(), session.cpu_workers()));
+  const partition::CostModel model(measured_machine(options, session.ranks(), session.cpu_workers()));
   Extents extents = image.extents;
   if (options.data.split == "hemispheres") extents[0] /= 2;
   train::VolumeCase one{"image", {extents, image.affine, {}}, {}};

@@ -12,6 +12,7 @@
 #include "codelets/cpu/rows.hpp"
 #include "codelets/kernel.hpp"
 #include "hwy/foreach_target.h"
+// Per target, hence after foreach_target.h.
 #include "codelets/cpu/simd-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
@@ -28,28 +29,37 @@ HWY_INLINE void convert_floats(const From* from, To* to, std::int64_t n) {
     const auto step = static_cast<std::int64_t>(hn::Lanes(d));
     std::int64_t i = 0;
     if constexpr (std::is_same_v<From, float>)
-      for (; i + step <= n; i += step) hn::StoreU(hn::PromoteTo(d, hn::LoadU(half, from + i)), d, to + i);
+      for (; i + step <= n; i += step)
+        hn::StoreU(hn::PromoteTo(d, hn::LoadU(half, from + i)), d, to + i);
     if constexpr (std::is_same_v<To, float>)
-      for (; i + step <= n; i += step) hn::StoreU(hn::DemoteTo(half, hn::LoadU(d, from + i)), half, to + i);
+      for (; i + step <= n; i += step)
+        hn::StoreU(hn::DemoteTo(half, hn::LoadU(d, from + i)), half, to + i);
     for (; i < n; ++i) to[i] = static_cast<To>(static_cast<float>(from[i]));
   } else {
-    for_each_vector(n, [&](auto access, std::int64_t i) HWY_ATTR { access.store(access.load(from + i), to + i); });
+    for_each_vector(n, [&](auto access, std::int64_t i)
+                           HWY_ATTR { access.store(access.load(from + i), to + i); });
   }
 }
 
 template <class From, class To>
 void cast_floats(const TensorView& x, const TensorView& y) {
   const auto rows = Rows::dense({&x, &y});
-  rows.for_each([&](const std::int64_t* at) { convert_floats(x.as<From>() + at[0], y.as<To>() + at[1], rows.length()); });
+  rows.for_each([&](const std::int64_t* at) {
+    convert_floats(x.as<From>() + at[0], y.as<To>() + at[1], rows.length());
+  });
 }
 
 void CastFloats(const KernelArgs& args) {
   const TensorView& x = args.in(0);
   const TensorView& y = args.out(0);
-  if (x.dtype == DType::f32 && y.dtype == DType::bf16) cast_floats<float, bfloat16>(x, y);
-  else if (x.dtype == DType::bf16 && y.dtype == DType::f32) cast_floats<bfloat16, float>(x, y);
-  else if (x.dtype == DType::f32 && y.dtype == DType::f64) cast_floats<float, double>(x, y);
-  else cast_floats<double, float>(x, y);
+  if (x.dtype == DType::f32 && y.dtype == DType::bf16)
+    cast_floats<float, bfloat16>(x, y);
+  else if (x.dtype == DType::bf16 && y.dtype == DType::f32)
+    cast_floats<bfloat16, float>(x, y);
+  else if (x.dtype == DType::f32 && y.dtype == DType::f64)
+    cast_floats<float, double>(x, y);
+  else
+    cast_floats<double, float>(x, y);
 }
 
 }  // namespace
@@ -68,15 +78,20 @@ HWY_EXPORT(CastFloats);
 template <class F>
 void with_word(DType dtype, F&& f) {
   switch (size_of(dtype)) {
-    case 1: return f(std::uint8_t{});
-    case 2: return f(std::uint16_t{});
-    case 4: return f(std::uint32_t{});
-    default: return f(std::uint64_t{});
+    case 1:
+      return f(std::uint8_t{});
+    case 2:
+      return f(std::uint16_t{});
+    case 4:
+      return f(std::uint32_t{});
+    default:
+      return f(std::uint64_t{});
   }
 }
 
 TensorView advanced(TensorView view, std::int64_t elements) {
-  view.data = static_cast<std::byte*>(view.data) + elements * static_cast<std::int64_t>(size_of(view.dtype));
+  view.data = static_cast<std::byte*>(view.data) +
+              elements * static_cast<std::int64_t>(size_of(view.dtype));
   return view;
 }
 
@@ -91,8 +106,10 @@ void copy_rows(const TensorView& from, const TensorView& to) {
   rows.for_each([&](const std::int64_t* at) {
     Word* q = out + at[0];
     const Word* p = in + at[1];
-    if (out_stride == 1 && in_stride == 1) std::memcpy(q, p, static_cast<std::size_t>(n) * sizeof(Word));
-    else if (out_stride == 1 && in_stride == 0) std::fill_n(q, n, *p);
+    if (out_stride == 1 && in_stride == 1)
+      std::memcpy(q, p, static_cast<std::size_t>(n) * sizeof(Word));
+    else if (out_stride == 1 && in_stride == 0)
+      std::fill_n(q, n, *p);
     else
       for (std::int64_t i = 0; i < n; ++i) q[i * out_stride] = p[i * in_stride];
   });
@@ -107,10 +124,12 @@ int dense_dim(const TensorView& view) {
 
 /// Copies elements of equal size between views of equal extents.
 void copy_strided(const TensorView& from, const TensorView& to) {
-  constexpr std::int64_t kBlock = 16;  // 16 x 16 elements of 8 bytes are 4 KiB, a line of every row at once
+  constexpr std::int64_t kBlock =
+      16;  // 16 x 16 elements of 8 bytes are 4 KiB, a line of every row at once
   const int across = dense_dim(from);
   const int along = dense_dim(to);
-  const bool is_transposed = across >= 0 && along >= 0 && across != along && from.extents[across] > kBlock;
+  const bool is_transposed =
+      across >= 0 && along >= 0 && across != along && from.extents[across] > kBlock;
   with_word(to.dtype, [&](auto word) {
     using Word = decltype(word);
     if (!is_transposed) {
@@ -185,7 +204,8 @@ void transpose(const KernelArgs& args) {
   TensorView from = y;
   from.data = x.data;
   for (int i = 0; i < y.rank(); ++i)
-    from.strides[i] = x.strides[perm.empty() ? y.rank() - 1 - i : static_cast<int>(perm[static_cast<std::size_t>(i)])];
+    from.strides[i] = x.strides[perm.empty() ? y.rank() - 1 - i
+                                             : static_cast<int>(perm[static_cast<std::size_t>(i)])];
   copy_strided(from, y);
 }
 
@@ -196,7 +216,8 @@ void expand(const KernelArgs& args) {
   TensorView from = y;
   from.data = x.data;
   for (int i = 0; i < y.rank(); ++i)
-    from.strides[i] = i < missing || x.extents[i - missing] != y.extents[i] ? 0 : x.strides[i - missing];
+    from.strides[i] =
+        i < missing || x.extents[i - missing] != y.extents[i] ? 0 : x.strides[i - missing];
   copy_strided(from, y);
 }
 
@@ -235,29 +256,46 @@ void reshape(const KernelArgs& args) {
 
 template <class To, class From>
 To converted(From value) {
-  if constexpr (std::is_same_v<From, bfloat16>) return converted<To>(static_cast<float>(value));
-  else if constexpr (std::is_same_v<To, bfloat16>) return bfloat16(static_cast<float>(value));
-  else if constexpr (std::is_same_v<To, bool>) return value != From{0};
-  else return static_cast<To>(value);
+  if constexpr (std::is_same_v<From, bfloat16>)
+    return converted<To>(static_cast<float>(value));
+  else if constexpr (std::is_same_v<To, bfloat16>)
+    return bfloat16(static_cast<float>(value));
+  else if constexpr (std::is_same_v<To, bool>)
+    return value != From{0};
+  else
+    return static_cast<To>(value);
 }
 
 /// f(T{}) for every element type that C++ has.
 template <class F>
 void with_type(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::f32: return f(float{});
-    case DType::f64: return f(double{});
-    case DType::bf16: return f(bfloat16{});
-    case DType::i8: return f(std::int8_t{});
-    case DType::u8: return f(std::uint8_t{});
-    case DType::i16: return f(std::int16_t{});
-    case DType::u16: return f(std::uint16_t{});
-    case DType::i32: return f(std::int32_t{});
-    case DType::u32: return f(std::uint32_t{});
-    case DType::i64: return f(std::int64_t{});
-    case DType::u64: return f(std::uint64_t{});
-    case DType::boolean: return f(bool{});
-    case DType::f16: break;
+    case DType::f32:
+      return f(float{});
+    case DType::f64:
+      return f(double{});
+    case DType::bf16:
+      return f(bfloat16{});
+    case DType::i8:
+      return f(std::int8_t{});
+    case DType::u8:
+      return f(std::uint8_t{});
+    case DType::i16:
+      return f(std::int16_t{});
+    case DType::u16:
+      return f(std::uint16_t{});
+    case DType::i32:
+      return f(std::int32_t{});
+    case DType::u32:
+      return f(std::uint32_t{});
+    case DType::i64:
+      return f(std::int64_t{});
+    case DType::u64:
+      return f(std::uint64_t{});
+    case DType::boolean:
+      return f(bool{});
+    case DType::f16:
+      break;
   }
   throw Error(fmt::format("no Cast kernel for {}", name_of(dtype)));
 }
@@ -277,7 +315,8 @@ void cast(const KernelArgs& args) {
       rows.for_each([&](const std::int64_t* at) {
         const From* p = x.as<From>() + at[0];
         To* q = y.as<To>() + at[1];
-        for (std::int64_t i = 0; i < rows.length(); ++i) q[i * rows.stride(1)] = converted<To>(p[i * rows.stride(0)]);
+        for (std::int64_t i = 0; i < rows.length(); ++i)
+          q[i * rows.stride(1)] = converted<To>(p[i * rows.stride(0)]);
       });
     });
   });
@@ -304,7 +343,10 @@ void register_layout_cpu(KernelRegistry& registry) {
   registry.add({.op = "Reshape", .variant = "copy", .run = reshape});
   registry.add({.op = "Transpose", .variant = "copy", .run = transpose});
   registry.add({.op = "Expand", .variant = "copy", .run = expand});
-  registry.add({.op = "Cast", .variant = "simd", .run = HPDLF_SIMD_KERNEL(CastFloats), .supports = is_float_pair});
+  registry.add({.op = "Cast",
+                .variant = "simd",
+                .run = HPDLF_SIMD_KERNEL(CastFloats),
+                .supports = is_float_pair});
   registry.add({.op = "Cast", .variant = "portable", .run = cast, .supports = is_castable});
 }
 }  // namespace hpdlf::codelets

@@ -207,33 +207,38 @@ void NormalizeGradSums(const KernelArgs& args) {
   }
 }
 
+/// What the statistics' own derivatives add to dx: slope * (x - shift) + constant.
+struct Correction {
+  std::vector<float> slope, constant;
+};
+
 /// dx = scale * dz + slope * (x - shift) + constant over one group.
 template <class T, class Activation>
 void gradient_input(const TensorView& x, const TensorView& dy, const TensorView& dx,
                     const ChannelPattern& pattern, const Affine& affine,
-                    const std::vector<float>& slopes, const std::vector<float>& constants,
-                    const Activation& activation) {
-  const float *shift = affine.shift.data(), *scale = affine.scale.data(),
-              *offset = affine.offset.data();
-  const float *slope = slopes.data(), *constant = constants.data();
+                    const Correction& correction, const Activation& activation) {
+  const float *shift = affine.shift.data(), *scale = affine.scale.data();
+  const float* offset = affine.offset.data();
+  const float *slope = correction.slope.data(), *constant = correction.constant.data();
   const auto rows = Rows::dense({&x, &dy, &dx});
   rows.for_each([&](const std::int64_t* at) {
     const T *in = x.as<T>() + at[0], *gradient = dy.as<T>() + at[1];
     T* out = dx.as<T>() + at[2];
-    pattern.for_each_vector(rows.length(), [=](auto access, std::int64_t i,
-                                               std::int64_t j) HWY_ATTR {
-      const auto a = load(scale + j);
-      const auto d = hn::Sub(access.load(in + i), load(shift + j));
-      const auto dz =
-          activation.gradient(hn::MulAdd(d, a, load(offset + j)), access.load(gradient + i));
-      access.store(hn::MulAdd(a, dz, hn::MulAdd(d, load(slope + j), load(constant + j))), out + i);
-    });
+    pattern.for_each_vector(rows.length(),
+                            [=](auto access, std::int64_t i, std::int64_t j) HWY_ATTR {
+                              const auto a = load(scale + j);
+                              const auto d = hn::Sub(access.load(in + i), load(shift + j));
+                              const auto z = hn::MulAdd(d, a, load(offset + j));
+                              const auto dz = activation.gradient(z, access.load(gradient + i));
+                              const auto rest = hn::MulAdd(d, load(slope + j), load(constant + j));
+                              access.store(hn::MulAdd(a, dz, rest), out + i);
+                            });
   });
 }
 
 void NormalizeGradInput(const KernelArgs& args) {
-  const TensorView &x = args.in(0), &sums = args.in(1), &gamma = args.in(2), &dy = args.in(4),
-                   &gsums = args.in(5);
+  const TensorView &x = args.in(0), &sums = args.in(1), &gamma = args.in(2), &dy = args.in(4);
+  const TensorView &gsums = args.in(5), &dx = args.out(0);
   const ChannelPattern pattern(x.extents.back());
   const double count = count_of(x, sums), epsilon = args.attrs->real("epsilon");
   for (std::int64_t g = 0; g < sums.extents[0]; ++g) {
@@ -244,15 +249,16 @@ void NormalizeGradInput(const KernelArgs& args) {
     };
     const auto constant = [&](std::int64_t c) {
       const Moment& m = moments[Affine::at(c)];
-      return -channel(gamma, c) * m.inverse_std * sum_at(gsums, g, 0, c) / count +
-             slope(c) * Affine::rounding(m);
+      return slope(c) * Affine::rounding(m) -
+             channel(gamma, c) * m.inverse_std * sum_at(gsums, g, 0, c) / count;
     };
     const Affine affine(pattern, gamma, args.in(3), moments);
+    const Correction correction{pattern.expand(slope), pattern.expand(constant)};
     with_storage(x.dtype, [&](auto type) {
       with_activation(*args.attrs, [&](const auto& activation) {
         gradient_input<decltype(type)>(group_of(x, sums, g), group_of(dy, sums, g),
-                                       group_of(args.out(0), sums, g), pattern, affine,
-                                       pattern.expand(slope), pattern.expand(constant), activation);
+                                       group_of(dx, sums, g), pattern, affine, correction,
+                                       activation);
       });
     });
   }

@@ -49,7 +49,8 @@ void AdamW(const KernelArgs& args) {
                    &square = args.in(3);
   const TensorView &new_param = args.out(0), &new_mean = args.out(1), &new_square = args.out(2);
   const double rate = *args.in(4).as<float>(), step = *args.in(5).as<float>();
-  const double beta1 = args.attrs->real("beta1"), beta2 = args.attrs->real("beta2");
+  const double beta1 = args.inputs.size() > 6 ? *args.in(6).as<float>() : args.attrs->real("beta1");
+  const double beta2 = args.attrs->real("beta2");
   const auto keep = number(1 - rate * args.attrs->real("weight_decay"));
   const auto mean_share = number(1 - beta1);
   const auto square_keep = number(beta2), square_share = number(1 - beta2);

@@ -18,12 +18,13 @@ namespace HWY_NAMESPACE {
 
 /// Words of counters (low, high), (low + 1, high), ... of Philox(key), four a counter, to `words` in their usual order.
 /// @param counters  any number; room for 4 * counters words.
-inline void philox_words(std::uint64_t key, std::uint64_t low, std::uint64_t high, std::int64_t counters,
-                         std::uint32_t* HWY_RESTRICT words) {
+inline void philox_words(std::uint64_t key, std::uint64_t low, std::uint64_t high,
+                         std::int64_t counters, std::uint32_t* HWY_RESTRICT words) {
 #if HWY_TARGET == HWY_SCALAR  // has no multiplication of halves
   const Philox philox(key);
   for (std::int64_t i = 0; i < counters; ++i)
-    for (const std::uint32_t word : philox(low + static_cast<std::uint64_t>(i), high)) *words++ = word;
+    for (const std::uint32_t word : philox(low + static_cast<std::uint64_t>(i), high))
+      *words++ = word;
 #else
   namespace hn = hwy::HWY_NAMESPACE;
   // Each 64-bit lane holds one 32-bit word in its lower half; MulEven reads nothing else, so the upper half may be anything.

@@ -12,6 +12,7 @@
 #include "codelets/cpu/rows.hpp"
 #include "codelets/kernel.hpp"
 #include "hwy/foreach_target.h"
+// Per target, hence after foreach_target.h.
 #include "codelets/cpu/simd-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
@@ -119,7 +120,8 @@ void AveragePool(const KernelArgs& args) {
     using T = decltype(zero);
     const PoolWindows windows(y, {&x}, *args.attrs);
     windows.for_each([&](std::int64_t at, Taps taps) {
-      average_pool(x.as<T>(), y.as<T>() + at, y.extents.back(), taps, average_scale(args, windows, taps));
+      average_pool(x.as<T>(), y.as<T>() + at, y.extents.back(), taps,
+                   average_scale(args, windows, taps));
     });
   });
 }
@@ -132,7 +134,8 @@ void AveragePoolGrad(const KernelArgs& args) {
     using T = decltype(zero);
     const PoolWindows windows(dy, {&dx}, *args.attrs);
     windows.for_each([&](std::int64_t at, Taps taps) {
-      average_pool_grad(dy.as<T>() + at, dx.as<T>(), dx.extents.back(), taps, average_scale(args, windows, taps));
+      average_pool_grad(dy.as<T>() + at, dx.as<T>(), dx.extents.back(), taps,
+                        average_scale(args, windows, taps));
     });
   });
 }
@@ -153,7 +156,8 @@ void register_pool_cpu(KernelRegistry& registry) {
   registry.add({.op = "MaxPool", .variant = "simd", .run = HPDLF_SIMD_KERNEL(MaxPool)});
   registry.add({.op = "MaxPoolGrad", .variant = "simd", .run = HPDLF_SIMD_KERNEL(MaxPoolGrad)});
   registry.add({.op = "AveragePool", .variant = "simd", .run = HPDLF_SIMD_KERNEL(AveragePool)});
-  registry.add({.op = "AveragePoolGrad", .variant = "simd", .run = HPDLF_SIMD_KERNEL(AveragePoolGrad)});
+  registry.add(
+      {.op = "AveragePoolGrad", .variant = "simd", .run = HPDLF_SIMD_KERNEL(AveragePoolGrad)});
 }
 }  // namespace hpdlf::codelets
 #endif

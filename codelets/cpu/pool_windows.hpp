@@ -23,16 +23,20 @@ struct PoolTap {
 class PoolWindows {
  public:
   /// @param coarse  view of the pooled tensor; @param fine  one or two views of the other tensor, with the same samples and channels.
-  PoolWindows(const TensorView& coarse, std::initializer_list<const TensorView*> fine, const Attrs& attrs)
-      : coarse_(normalized(coarse)), windows_(normalized(windows_from(attrs, coarse.rank() - 2), coarse.rank() - 2)) {
+  PoolWindows(const TensorView& coarse, std::initializer_list<const TensorView*> fine,
+              const Attrs& attrs)
+      : coarse_(normalized(coarse)),
+        windows_(normalized(windows_from(attrs, coarse.rank() - 2), coarse.rank() - 2)) {
     for (const auto* view : fine) {
-      HPDLF_ASSERT(view->strides.back() == 1 || view->extents.back() == 1, "channels of {} are not dense",
-                   to_string(view->extents));
+      HPDLF_ASSERT(view->strides.back() == 1 || view->extents.back() == 1,
+                   "channels of {} are not dense", to_string(view->extents));
       fine_.push_back(normalized(*view));
     }
   }
 
-  [[nodiscard]] std::int64_t taps() const { return windows_[0].kernel * windows_[1].kernel * windows_[2].kernel; }
+  [[nodiscard]] std::int64_t taps() const {
+    return windows_[0].kernel * windows_[1].kernel * windows_[2].kernel;
+  }
 
   /// f(offset in coarse, taps inside the tensor) for every position of the coarse view, in row-major order.
   template <class F>
@@ -79,7 +83,8 @@ class PoolWindows {
     return result;
   }
 
-  void collect(std::int64_t n, const std::array<std::int64_t, 3>& at, std::vector<PoolTap>& taps) const {
+  void collect(std::int64_t n, const std::array<std::int64_t, 3>& at,
+               std::vector<PoolTap>& taps) const {
     taps.clear();
     std::array<std::int64_t, 3> first{}, index{};
     for (std::size_t i = 0; i < 3; ++i) first[i] = windows_[i].first(coarse_.origin[i] + at[i]);

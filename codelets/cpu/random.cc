@@ -9,6 +9,7 @@
 #include "base/hash.hpp"
 #include "codelets/kernel.hpp"
 #include "hwy/foreach_target.h"
+// Per target, hence after foreach_target.h.
 #include "codelets/cpu/philox-inl.hpp"
 #include "codelets/cpu/simd-inl.hpp"
 
@@ -33,17 +34,22 @@ void drop_run(const float* x, float* y, std::int64_t n, std::int64_t index, cons
   const hn::RebindToUnsigned<F32> du;
   const auto limit = hn::Set(di, mask.limit);
   const auto scale = hn::Set(d, mask.scale);
-  HWY_ALIGN std::uint32_t words[kChunk + 8 + HWY_MAX_BYTES / sizeof(float)];  // one started counter at each end, one vector's overrun
+  HWY_ALIGN std::uint32_t
+      words[kChunk + 8 +
+            HWY_MAX_BYTES /
+                sizeof(float)];  // one started counter at each end, one vector's overrun
   for (std::int64_t begin = 0; begin < n; begin += kChunk) {
     const std::int64_t count = std::min(kChunk, n - begin);
     const std::int64_t first = index + begin;
     const std::int64_t counter = first / 4;
-    philox_words(mask.key, static_cast<std::uint64_t>(counter), mask.step, (first + count - 1) / 4 - counter + 1, words);
+    philox_words(mask.key, static_cast<std::uint64_t>(counter), mask.step,
+                 (first + count - 1) / 4 - counter + 1, words);
     const std::uint32_t* word = words + first % 4;
     for_each_vector(count, [&](auto access, std::int64_t i) HWY_ATTR {
       const auto bits = hn::BitCast(di, hn::ShiftRight<8>(hn::LoadU(du, word + i)));
       const auto keep = hn::RebindMask(d, hn::Not(hn::Lt(bits, limit)));
-      access.store(hn::IfThenElseZero(keep, hn::Mul(access.load(x + begin + i), scale)), y + begin + i);
+      access.store(hn::IfThenElseZero(keep, hn::Mul(access.load(x + begin + i), scale)),
+                   y + begin + i);
     });
   }
 }
@@ -53,14 +59,19 @@ void Dropout(const KernelArgs& args) {
   const TensorView& x = args.in(0);
   const TensorView& y = args.out(0);
   const double ratio = args.attrs->real("ratio");
-  const Mask mask{.key = Hash().add(static_cast<std::int64_t>(args.seed)).add(args.attrs->integer("stream")).value(),
+  const Mask mask{.key = Hash()
+                             .add(static_cast<std::int64_t>(args.seed))
+                             .add(args.attrs->integer("stream"))
+                             .value(),
                   .step = static_cast<std::uint64_t>(args.step),
                   .limit = static_cast<std::int32_t>(std::ceil(ratio * 0x1p24)),
                   .scale = static_cast<float>(1 / (1 - ratio))};
   const Extents whole = dense_strides(y.whole);
   int outer = y.rank();  // dimensions before the run
   std::int64_t n = 1;
-  while (outer > 0 && (y.extents[outer - 1] == 1 || (x.strides[outer - 1] == n && y.strides[outer - 1] == n && whole[outer - 1] == n)))
+  while (outer > 0 &&
+         (y.extents[outer - 1] == 1 ||
+          (x.strides[outer - 1] == n && y.strides[outer - 1] == n && whole[outer - 1] == n)))
     n *= y.extents[--outer];
   Extents at = Extents::filled(outer, 0);
   std::int64_t runs = y.elements() == 0 ? 0 : y.elements() / n;

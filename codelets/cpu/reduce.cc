@@ -13,6 +13,7 @@
 #include "codelets/cpu/rows.hpp"
 #include "codelets/kernel.hpp"
 #include "hwy/foreach_target.h"
+// Per target, hence after foreach_target.h.
 #include "codelets/cpu/simd-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
@@ -23,7 +24,9 @@ namespace {
 using D = hn::ScalableTag<double>;
 using VD = hn::Vec<D>;
 
-HWY_INLINE VD load_f64(const float* p) { return hn::PromoteTo(D(), hn::LoadU(hn::Rebind<float, D>(), p)); }
+HWY_INLINE VD load_f64(const float* p) {
+  return hn::PromoteTo(D(), hn::LoadU(hn::Rebind<float, D>(), p));
+}
 HWY_INLINE VD load_f64(const double* p) { return hn::LoadU(D(), p); }
 
 struct SumOp {
@@ -42,14 +45,18 @@ struct SumSquareOp {
 };
 struct MaxOp {
   static constexpr double kStart = -std::numeric_limits<double>::infinity();
-  static HWY_INLINE VD add(VD acc, VD x) { return hn::IfThenElse(hn::Or(hn::Gt(x, acc), hn::IsNaN(x)), x, acc); }
+  static HWY_INLINE VD add(VD acc, VD x) {
+    return hn::IfThenElse(hn::Or(hn::Gt(x, acc), hn::IsNaN(x)), x, acc);
+  }
   static HWY_INLINE VD join(VD a, VD b) { return add(a, b); }
   static double add(double acc, double x) { return x > acc || x != x ? x : acc; }
   static double join(double a, double b) { return add(a, b); }
 };
 struct MinOp {
   static constexpr double kStart = std::numeric_limits<double>::infinity();
-  static HWY_INLINE VD add(VD acc, VD x) { return hn::IfThenElse(hn::Or(hn::Lt(x, acc), hn::IsNaN(x)), x, acc); }
+  static HWY_INLINE VD add(VD acc, VD x) {
+    return hn::IfThenElse(hn::Or(hn::Lt(x, acc), hn::IsNaN(x)), x, acc);
+  }
   static HWY_INLINE VD join(VD a, VD b) { return add(a, b); }
   static double add(double acc, double x) { return x < acc || x != x ? x : acc; }
   static double join(double a, double b) { return add(a, b); }
@@ -61,7 +68,8 @@ HWY_INLINE void add_row(double* HWY_RESTRICT acc, const T* HWY_RESTRICT x, std::
   const D d;
   const auto step = static_cast<std::int64_t>(hn::Lanes(d));
   std::int64_t j = 0;
-  for (; j + step <= n; j += step) hn::StoreU(Op::add(hn::LoadU(d, acc + j), load_f64(x + j)), d, acc + j);
+  for (; j + step <= n; j += step)
+    hn::StoreU(Op::add(hn::LoadU(d, acc + j), load_f64(x + j)), d, acc + j);
   for (; j < n; ++j) acc[j] = Op::add(acc[j], static_cast<double>(x[j]));
 }
 
@@ -70,7 +78,8 @@ template <class Op, class T>
 HWY_INLINE double add_run(double acc, const T* x, std::int64_t n) {
   const D d;
   const auto step = static_cast<std::int64_t>(hn::Lanes(d));
-  VD sum[4] = {hn::Set(d, Op::kStart), hn::Set(d, Op::kStart), hn::Set(d, Op::kStart), hn::Set(d, Op::kStart)};
+  VD sum[4] = {hn::Set(d, Op::kStart), hn::Set(d, Op::kStart), hn::Set(d, Op::kStart),
+               hn::Set(d, Op::kStart)};
   std::int64_t i = 0;
   for (; i + 4 * step <= n; i += 4 * step)
     for (int k = 0; k < 4; ++k) sum[k] = Op::add(sum[k], load_f64(x + i + k * step));
@@ -84,7 +93,8 @@ HWY_INLINE double add_run(double acc, const T* x, std::int64_t n) {
 
 /// One block of `width` neighbouring outputs from rows of `plan`; `acc` holds a period and starts at kStart.
 template <class Op, class T>
-void reduce_block(const ReducePlan& plan, const T* x, std::int64_t width, std::int64_t period, double* acc) {
+void reduce_block(const ReducePlan& plan, const T* x, std::int64_t width, std::int64_t period,
+                  double* acc) {
   plan.for_each_reduced([&](std::int64_t offset) {
     const T* run = x + offset;
     const std::int64_t n = plan.rows() * width;
@@ -99,7 +109,8 @@ void reduce(const TensorView& x, const TensorView& y, const ReducePlan& plan, do
   if (plan.kept() == 1) {
     plan.for_each_kept([&](std::int64_t in, std::int64_t out) {
       double acc = Op::kStart;
-      plan.for_each_reduced([&](std::int64_t offset) { acc = add_run<Op>(acc, from + in + offset, plan.rows()); });
+      plan.for_each_reduced(
+          [&](std::int64_t offset) { acc = add_run<Op>(acc, from + in + offset, plan.rows()); });
       to[out] = static_cast<T>(acc * scale);
     });
     return;
@@ -130,8 +141,10 @@ void run_reduction(const KernelArgs& args, double scale = 1) {
   const TensorView& x = args.in(0);
   const TensorView& y = args.out(0);
   const ReducePlan plan(x, y, *args.attrs);
-  if (x.dtype == DType::f32) reduce<Op, float>(x, y, plan, scale);
-  else reduce<Op, double>(x, y, plan, scale);
+  if (x.dtype == DType::f32)
+    reduce<Op, float>(x, y, plan, scale);
+  else
+    reduce<Op, double>(x, y, plan, scale);
 }
 
 void ReduceSum(const KernelArgs& args) { run_reduction<SumOp>(args); }
@@ -169,7 +182,8 @@ void sum_grad(const TensorView* x, const TensorView& dy, const TensorView& dx, T
   const hn::ScalableTag<T> d;
   const auto step = static_cast<std::int64_t>(hn::Lanes(d));
   const Rows rows(x == nullptr ? std::vector{&dx, &dy} : std::vector{&dx, &dy, x});
-  const bool is_dense = rows.stride(0) == 1 && rows.stride(1) <= 1 && (x == nullptr || rows.stride(2) == 1);
+  const bool is_dense =
+      rows.stride(0) == 1 && rows.stride(1) <= 1 && (x == nullptr || rows.stride(2) == 1);
   rows.for_each([&](const std::int64_t* at) {
     T* to = dx.as<T>() + at[0];
     const RunOperand<T> g{dy.as<T>() + at[1], rows.stride(1)};
@@ -191,15 +205,19 @@ void ReduceSumGrad(const KernelArgs& args) {
   const TensorView& dx = args.out(0);
   const TensorView dy = broadcast_over(args.in(0), dx, *args.attrs);
   const double scale = args.attrs->real("scale");
-  if (dx.dtype == DType::f32) sum_grad<float>(nullptr, dy, dx, static_cast<float>(scale));
-  else sum_grad<double>(nullptr, dy, dx, scale);
+  if (dx.dtype == DType::f32)
+    sum_grad<float>(nullptr, dy, dx, static_cast<float>(scale));
+  else
+    sum_grad<double>(nullptr, dy, dx, scale);
 }
 
 void ReduceSumSquareGrad(const KernelArgs& args) {
   const TensorView& dx = args.out(0);
   const TensorView dy = broadcast_over(args.in(1), dx, *args.attrs);
-  if (dx.dtype == DType::f32) sum_grad<float>(&args.in(0), dy, dx, 2);
-  else sum_grad<double>(&args.in(0), dy, dx, 2);
+  if (dx.dtype == DType::f32)
+    sum_grad<float>(&args.in(0), dy, dx, 2);
+  else
+    sum_grad<double>(&args.in(0), dy, dx, 2);
 }
 
 /// Adds to `count` how many elements of x equal their y.
@@ -208,7 +226,8 @@ void count_extrema(const TensorView& x, const TensorView& y, const TensorView& c
   const hn::ScalableTag<T> d;
   const auto step = static_cast<std::int64_t>(hn::Lanes(d));
   const Rows rows({&x, &y, &count});
-  const bool is_dense = rows.stride(0) == 1 && rows.stride(1) <= 1 && rows.stride(1) == rows.stride(2);
+  const bool is_dense =
+      rows.stride(0) == 1 && rows.stride(1) <= 1 && rows.stride(1) == rows.stride(2);
   rows.for_each([&](const std::int64_t* at) {
     const T* xs = x.as<T>() + at[0];
     const RunOperand<T> ys{y.as<T>() + at[1], rows.stride(1)};
@@ -217,10 +236,14 @@ void count_extrema(const TensorView& x, const TensorView& y, const TensorView& c
     if (is_dense)
       for (; i + step <= rows.length(); i += step) {
         const auto same = hn::Eq(hn::LoadU(d, xs + i), ys.load(d, i));
-        if (ys.stride == 0) *counts += static_cast<T>(hn::CountTrue(d, same));
-        else hn::StoreU(hn::Add(hn::LoadU(d, counts + i), hn::IfThenElseZero(same, hn::Set(d, T{1}))), d, counts + i);
+        if (ys.stride == 0)
+          *counts += static_cast<T>(hn::CountTrue(d, same));
+        else
+          hn::StoreU(hn::Add(hn::LoadU(d, counts + i), hn::IfThenElseZero(same, hn::Set(d, T{1}))),
+                     d, counts + i);
       }
-    for (; i < rows.length(); ++i) counts[i * rows.stride(2)] += xs[i * rows.stride(0)] == ys.at(i) ? T{1} : T{0};
+    for (; i < rows.length(); ++i)
+      counts[i * rows.stride(2)] += xs[i * rows.stride(0)] == ys.at(i) ? T{1} : T{0};
   });
 }
 
@@ -237,8 +260,8 @@ void extremum_grad(const KernelArgs& args, const TensorView& dx) {
   count_extrema<T>(x, y, count);
 
   const Rows rows({&dx, &x, &y, &dy, &count});
-  const bool is_dense = rows.stride(0) == 1 && rows.stride(1) == 1 && rows.stride(2) <= 1 && rows.stride(3) <= 1 &&
-                        rows.stride(4) <= 1;
+  const bool is_dense = rows.stride(0) == 1 && rows.stride(1) == 1 && rows.stride(2) <= 1 &&
+                        rows.stride(3) <= 1 && rows.stride(4) <= 1;
   rows.for_each([&](const std::int64_t* at) {
     T* to = dx.as<T>() + at[0];
     const T* xs = x.as<T>() + at[1];
@@ -257,8 +280,10 @@ void extremum_grad(const KernelArgs& args, const TensorView& dx) {
 }
 
 void ReduceExtremumGrad(const KernelArgs& args) {
-  if (args.out(0).dtype == DType::f32) extremum_grad<float>(args, args.out(0));
-  else extremum_grad<double>(args, args.out(0));
+  if (args.out(0).dtype == DType::f32)
+    extremum_grad<float>(args, args.out(0));
+  else
+    extremum_grad<double>(args, args.out(0));
 }
 
 }  // namespace
@@ -283,7 +308,9 @@ bool is_f32_or_f64(const KernelArgs& args) {
   return (dtype == DType::f32 || dtype == DType::f64) && args.in(0).dtype == dtype;
 }
 /// A count for each element of y.
-std::size_t count_bytes(const KernelArgs& args) { return static_cast<std::size_t>(args.in(1).bytes()); }
+std::size_t count_bytes(const KernelArgs& args) {
+  return static_cast<std::size_t>(args.in(1).bytes());
+}
 }  // namespace
 
 void register_reduce_cpu(KernelRegistry& registry) {

@@ -15,7 +15,8 @@
 namespace hpdlf::codelets {
 
 /// `reduced` (axes gone or of extent 1) as a view of the extents of `full` that repeats along the reduced axes with stride 0.
-[[nodiscard]] inline TensorView broadcast_over(const TensorView& reduced, const TensorView& full, const Attrs& attrs) {
+[[nodiscard]] inline TensorView broadcast_over(const TensorView& reduced, const TensorView& full,
+                                               const Attrs& attrs) {
   const AxisSet axes = axis_set(attrs.integers("axes"), full.rank());
   const bool keepdims = attrs.integer("keepdims") != 0;
   TensorView view = full;
@@ -77,13 +78,15 @@ class ReducePlan {
   };
   /// Innermost dimension first in `dims`.
   template <class F>
-  static void walk(const std::vector<Dim>& dims, std::size_t depth, std::int64_t in, std::int64_t out, F&& f) {
+  static void walk(const std::vector<Dim>& dims, std::size_t depth, std::int64_t in,
+                   std::int64_t out, F&& f) {
     if (depth == 0) {
       f(in, out);
       return;
     }
     const Dim& dim = dims[depth - 1];
-    for (std::int64_t i = 0; i < dim.extent; ++i) walk(dims, depth - 1, in + i * dim.in_stride, out + i * dim.out_stride, f);
+    for (std::int64_t i = 0; i < dim.extent; ++i)
+      walk(dims, depth - 1, in + i * dim.in_stride, out + i * dim.out_stride, f);
   }
 
   std::int64_t kept_ = 1, rows_ = 1;

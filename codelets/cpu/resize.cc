@@ -8,6 +8,7 @@
 #include "codelets/cpu/rows.hpp"
 #include "codelets/kernel.hpp"
 #include "hwy/foreach_target.h"
+// Per target, hence after foreach_target.h.
 #include "codelets/cpu/simd-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
@@ -24,7 +25,8 @@ void Resize(const KernelArgs& args) {
     for_each_vector(taps.row_length(), [&](auto access, std::int64_t i) HWY_ATTR {
       VF32 sum = hn::Zero(F32());
       for (const auto& tap : row)
-        sum = hn::MulAdd(hn::Set(F32(), tap.weight), access.load(x.as<float>() + tap.offset + i), sum);
+        sum = hn::MulAdd(hn::Set(F32(), tap.weight), access.load(x.as<float>() + tap.offset + i),
+                         sum);
       access.store(sum, out + i);
     });
   });
@@ -41,7 +43,9 @@ void ResizeGrad(const KernelArgs& args) {
     for (const auto& tap : row) {
       float* out = dx.as<float>() + tap.offset;
       for_each_vector(taps.row_length(), [&](auto access, std::int64_t i) HWY_ATTR {
-        access.store(hn::MulAdd(hn::Set(F32(), tap.weight), access.load(in + i), access.load(out + i)), out + i);
+        access.store(
+            hn::MulAdd(hn::Set(F32(), tap.weight), access.load(in + i), access.load(out + i)),
+            out + i);
       });
     }
   });
@@ -59,8 +63,12 @@ HWY_EXPORT(ResizeGrad);
 
 void register_resize_cpu(KernelRegistry& registry) {
   const auto is_f32 = [](const KernelArgs& args) { return args.in(0).dtype == DType::f32; };
-  registry.add({.op = "Resize", .variant = "simd", .run = HPDLF_SIMD_KERNEL(Resize), .supports = is_f32});
-  registry.add({.op = "ResizeGrad", .variant = "simd", .run = HPDLF_SIMD_KERNEL(ResizeGrad), .supports = is_f32});
+  registry.add(
+      {.op = "Resize", .variant = "simd", .run = HPDLF_SIMD_KERNEL(Resize), .supports = is_f32});
+  registry.add({.op = "ResizeGrad",
+                .variant = "simd",
+                .run = HPDLF_SIMD_KERNEL(ResizeGrad),
+                .supports = is_f32});
 }
 }  // namespace hpdlf::codelets
 #endif

@@ -23,15 +23,18 @@ class ResizeTaps {
   };
 
   /// @param fine  the tensor that is resized (x, dx); @param resized  the result (y, dy). Resized dimensions are whole in both.
-  ResizeTaps(const TensorView& fine, const TensorView& resized, const Attrs& attrs) : resized_(resized) {
+  ResizeTaps(const TensorView& fine, const TensorView& resized, const Attrs& attrs)
+      : resized_(resized) {
     for (int i = 0; i < resized.rank(); ++i) dims_.push_back(taps_of_dim(fine, resized, i, attrs));
     const int last = resized.rank() - 1;
     const auto keeps = [&](std::size_t i) {
       return dims_[static_cast<std::size_t>(last)][i].count == 1 &&
              dims_[static_cast<std::size_t>(last)][i].offset[0] == static_cast<std::int64_t>(i);
     };
-    bool is_row = last >= 0 && fine.extents[last] == resized.extents[last] && resized.strides[last] == 1;
-    for (std::int64_t i = 0; is_row && i < resized.extents[last]; ++i) is_row = keeps(static_cast<std::size_t>(i));
+    bool is_row =
+        last >= 0 && fine.extents[last] == resized.extents[last] && resized.strides[last] == 1;
+    for (std::int64_t i = 0; is_row && i < resized.extents[last]; ++i)
+      is_row = keeps(static_cast<std::size_t>(i));
     if (is_row) {
       row_length_ = resized.extents[last];
       dims_.pop_back();
@@ -56,10 +59,12 @@ class ResizeTaps {
   };
 
   /// Position in the fine tensor of index `i` of the resized one.
-  static double source_position(std::int64_t i, std::int64_t from, std::int64_t to, double scale, const std::string& mode) {
+  static double source_position(std::int64_t i, std::int64_t from, std::int64_t to, double scale,
+                                const std::string& mode) {
     const auto at = static_cast<double>(i);
     if (mode == "asymmetric") return at / scale;
-    if (mode == "align_corners") return to == 1 ? 0 : at * static_cast<double>(from - 1) / static_cast<double>(to - 1);
+    if (mode == "align_corners")
+      return to == 1 ? 0 : at * static_cast<double>(from - 1) / static_cast<double>(to - 1);
     if (mode == "pytorch_half_pixel" && to == 1) return 0;
     return (at + 0.5) / scale - 0.5;
   }
@@ -71,7 +76,8 @@ class ResizeTaps {
     return std::ceil(position - 0.5);
   }
 
-  static std::vector<DimTaps> taps_of_dim(const TensorView& fine, const TensorView& resized, int dim, const Attrs& attrs) {
+  static std::vector<DimTaps> taps_of_dim(const TensorView& fine, const TensorView& resized,
+                                          int dim, const Attrs& attrs) {
     const std::int64_t from = fine.whole[dim];
     const std::int64_t to = resized.whole[dim];
     const auto& scales = attrs.reals("scales");
@@ -79,14 +85,17 @@ class ResizeTaps {
                                         : scales[static_cast<std::size_t>(dim)];
     const bool keeps = from == to && scale == 1;  // this dimension may be cut
     const bool is_linear = attrs.string("mode") == "linear";
-    const auto clamped = [&](double p) { return std::clamp(static_cast<std::int64_t>(p), std::int64_t{0}, from - 1); };
+    const auto clamped = [&](double p) {
+      return std::clamp(static_cast<std::int64_t>(p), std::int64_t{0}, from - 1);
+    };
     std::vector<DimTaps> taps;
     for (std::int64_t i = 0; i < resized.extents[dim]; ++i) {
       DimTaps t;
       if (keeps) {
         t.offset[0] = i;
       } else {
-        const double p = source_position(i, from, to, scale, attrs.string("coordinate_transformation_mode"));
+        const double p =
+            source_position(i, from, to, scale, attrs.string("coordinate_transformation_mode"));
         const double low = is_linear ? std::floor(p) : rounded(p, attrs.string("nearest_mode"));
         t.offset = {clamped(low), clamped(low + 1)};
         t.count = is_linear && p > low ? 2 : 1;
@@ -111,9 +120,11 @@ class ResizeTaps {
       for (const Tap& tap : taps)
         for (int k = 0; k < t.count; ++k) {
           const auto side = static_cast<std::size_t>(k);
-          next.push_back({tap.offset + t.offset[side], static_cast<float>(tap.weight * t.weight[side])});
+          next.push_back(
+              {tap.offset + t.offset[side], static_cast<float>(tap.weight * t.weight[side])});
         }
-      walk(dim + 1, at + static_cast<std::int64_t>(i) * resized_.strides[static_cast<int>(dim)], next, f);
+      walk(dim + 1, at + static_cast<std::int64_t>(i) * resized_.strides[static_cast<int>(dim)],
+           next, f);
     }
   }
 

@@ -18,19 +18,13 @@ using Integers = std::vector<std::int64_t>;
 
 Integers list_of(const Extents& extents) { return {extents.begin(), extents.end()}; }
 
-/// The usual letters, but the extent itself (never cut) where `is_fixed` holds.
-template <class Predicate>
-std::string dims_fixed_where(const Extents& extents, Predicate is_fixed) {
-  return rule_dims(extents.rank(), [&](int i, const std::string& letter) {
-    return is_fixed(i) ? std::to_string(extents[i]) : letter;
-  });
-}
-
 Cost copy_cost(const OpCall& call) { return streaming_cost(call, 1); }
 
 // ------------------------------------------------------------------------------------------------- Concat and Split
 
-int axis_of(const OpCall& call) { return normalized_axis(call.attrs->integer("axis"), call.input(0).extents.rank()); }
+int axis_of(const OpCall& call) {
+  return normalized_axis(call.attrs->integer("axis"), call.input(0).extents.rank());
+}
 
 void infer_concat(OpCall& call) {
   const int axis = axis_of(call);
@@ -38,11 +32,11 @@ void infer_concat(OpCall& call) {
   y.extents[axis] = 0;
   for (const TensorType& x : call.inputs) {
     TensorType rest = x;
-    HPDLF_CHECK(x.extents.rank() == y.extents.rank(), "inputs {} and {} differ in rank", to_string(call.input(0)),
-                to_string(x));
+    HPDLF_CHECK(x.extents.rank() == y.extents.rank(), "inputs {} and {} differ in rank",
+                to_string(call.input(0)), to_string(x));
     rest.extents[axis] = y.extents[axis];
-    HPDLF_CHECK(rest == y, "inputs {} and {} differ elsewhere than along axis {}", to_string(call.input(0)),
-                to_string(x), axis);
+    HPDLF_CHECK(rest == y, "inputs {} and {} differ elsewhere than along axis {}",
+                to_string(call.input(0)), to_string(x), axis);
     y.extents[axis] += x.extents[axis];
   }
   call.outputs = {y};
@@ -71,7 +65,8 @@ std::string axis_fixed_rule(const OpCall& call) {
   const auto side = [&](const std::vector<TensorType>& types) {
     std::string text;
     for (const TensorType& t : types)
-      text += (text.empty() ? "" : ", ") + dims_fixed_where(t.extents, [&](int i) { return i == axis; });
+      text += (text.empty() ? "" : ", ") +
+              dims_fixed_where(t.extents, [&](int i) { return i == axis; });
     return text;
   };
   return side(call.inputs) + " -> " + side(call.outputs);
@@ -81,7 +76,8 @@ void concat_gradient(GradContext& g) {
   const int axis = normalized_axis(g.attrs().integer("axis"), g.type(g.output(0)).extents.rank());
   Integers split;
   for (const ValueId x : g.node().inputs) split.push_back(g.type(x).extents[axis]);
-  const auto grads = g.emit_all("Split", {g.grad_output(0)}, {{"axis", std::int64_t{axis}}, {"split", split}});
+  const auto grads =
+      g.emit_all("Split", {g.grad_output(0)}, {{"axis", std::int64_t{axis}}, {"split", split}});
   for (std::size_t i = 0; i < grads.size(); ++i)
     if (g.wants_grad(static_cast<int>(i))) g.set_grad_input(static_cast<int>(i), grads[i]);
 }
@@ -121,7 +117,8 @@ Extents sliced_extents(const Extents& x, const Attrs& attrs) {
   const auto ranges = slices_from(attrs, x);
   Extents y;
   for (int i = 0; i < x.rank(); ++i) y.push_back(ranges[static_cast<std::size_t>(i)].count);
-  HPDLF_CHECK(y.elements() > 0, "slice starts={} ends={} of {} is empty", hpdlf::to_string(AttrValue(attrs.integers("starts"))),
+  HPDLF_CHECK(y.elements() > 0, "slice starts={} ends={} of {} is empty",
+              hpdlf::to_string(AttrValue(attrs.integers("starts"))),
               hpdlf::to_string(AttrValue(attrs.integers("ends"))), to_string(x));
   return y;
 }
@@ -133,15 +130,15 @@ void infer_slice(OpCall& call) {
 void infer_slice_grad(OpCall& call) {
   const Extents x(std::span(call.attrs->integers("input_shape")));
   const Extents expected = sliced_extents(x, *call.attrs);
-  HPDLF_CHECK(call.input(0).extents == expected, "dy is {}, slicing {} gives {}", to_string(call.input(0)), to_string(x),
-              to_string(expected));
+  HPDLF_CHECK(call.input(0).extents == expected, "dy is {}, slicing {} gives {}",
+              to_string(call.input(0)), to_string(x), to_string(expected));
   call.outputs = {{call.input(0).dtype, x}};
 }
 
 std::string sliced_dims(const OpCall& call, const Extents& whole, const Extents& operand) {
   const auto ranges = slices_from(*call.attrs, whole);
-  return dims_fixed_where(operand,
-                          [&](int i) { return !ranges[static_cast<std::size_t>(i)].is_whole(whole[i]); });
+  return dims_fixed_where(
+      operand, [&](int i) { return !ranges[static_cast<std::size_t>(i)].is_whole(whole[i]); });
 }
 
 std::string slice_rule(const OpCall& call) {
@@ -170,14 +167,15 @@ void infer_reshape(OpCall& call) {
   for (int i = 0; i < static_cast<int>(shape.size()); ++i) {
     const std::int64_t d = shape[static_cast<std::size_t>(i)];
     HPDLF_CHECK(d >= -1 && (d != 0 || i < x.extents.rank()) && (d != -1 || open < 0),
-                "shape={} of a Reshape of {}: extents are positive, 0 copies one of x, one -1 takes the rest",
+                "shape={} of a Reshape of {}: extents are positive, 0 copies one of x, one -1 "
+                "takes the rest",
                 hpdlf::to_string(AttrValue(shape)), to_string(x));
     if (d == -1) open = i;
     y.push_back(d == -1 ? 1 : d == 0 ? x.extents[i] : d);
   }
   if (open >= 0 && y.elements() > 0) y[open] = x.elements() / y.elements();
-  HPDLF_CHECK(y.elements() == x.elements(), "Reshape of {} with {} elements to shape={}", to_string(x), x.elements(),
-              hpdlf::to_string(AttrValue(shape)));
+  HPDLF_CHECK(y.elements() == x.elements(), "Reshape of {} with {} elements to shape={}",
+              to_string(x), x.elements(), hpdlf::to_string(AttrValue(shape)));
   call.outputs = {{x.dtype, y}};
 }
 
@@ -188,9 +186,11 @@ std::string reshape_rule(const OpCall& call) {
   int leading = 0;
   while (leading < least && x[leading] == y[leading]) ++leading;
   int trailing = 0;
-  while (trailing < least - leading && x[x.rank() - 1 - trailing] == y[y.rank() - 1 - trailing]) ++trailing;
+  while (trailing < least - leading && x[x.rank() - 1 - trailing] == y[y.rank() - 1 - trailing])
+    ++trailing;
   const std::string letters = usual_letters(x.rank());
-  const std::string from = dims_fixed_where(x, [&](int i) { return i >= leading && i < x.rank() - trailing; });
+  const std::string from =
+      dims_fixed_where(x, [&](int i) { return i >= leading && i < x.rank() - trailing; });
   const std::string to = rule_dims(y.rank(), [&](int i, const std::string&) {
     if (i >= leading && i < y.rank() - trailing) return std::to_string(y[i]);
     const int source = i < leading ? i : i + x.rank() - y.rank();
@@ -200,7 +200,8 @@ std::string reshape_rule(const OpCall& call) {
 }
 
 void reshape_gradient(GradContext& g) {
-  g.set_grad_input(0, g.emit("Reshape", {g.grad_output(0)}, {{"shape", list_of(g.type(g.input(0)).extents)}}));
+  g.set_grad_input(
+      0, g.emit("Reshape", {g.grad_output(0)}, {{"shape", list_of(g.type(g.input(0)).extents)}}));
 }
 
 /// perm with the default (reversed) filled in.
@@ -211,15 +212,18 @@ Integers permutation(const Attrs& attrs, int rank) {
   Integers sorted = perm;
   std::sort(sorted.begin(), sorted.end());
   for (int i = 0; i < std::max(rank, static_cast<int>(sorted.size())); ++i)
-    HPDLF_CHECK(i < rank && static_cast<int>(sorted.size()) == rank && sorted[static_cast<std::size_t>(i)] == i,
-                "perm={} is no permutation of the {} dimensions of x", hpdlf::to_string(AttrValue(perm)), rank);
+    HPDLF_CHECK(i < rank && static_cast<int>(sorted.size()) == rank &&
+                    sorted[static_cast<std::size_t>(i)] == i,
+                "perm={} is no permutation of the {} dimensions of x",
+                hpdlf::to_string(AttrValue(perm)), rank);
   return perm;
 }
 
 void infer_transpose(OpCall& call) {
   const TensorType& x = call.input(0);
   TensorType y{x.dtype, {}};
-  for (const auto p : permutation(*call.attrs, x.extents.rank())) y.extents.push_back(x.extents[static_cast<int>(p)]);
+  for (const auto p : permutation(*call.attrs, x.extents.rank()))
+    y.extents.push_back(x.extents[static_cast<int>(p)]);
   call.outputs = {y};
 }
 
@@ -228,14 +232,16 @@ std::string transpose_rule(const OpCall& call) {
   const Integers perm = permutation(*call.attrs, rank);
   const std::string letters = usual_letters(rank);
   return letters + " -> " + rule_dims(rank, [&](int i, const std::string&) {
-           return std::string(1, letters[static_cast<std::size_t>(2 * perm[static_cast<std::size_t>(i)])]);
+           return std::string(
+               1, letters[static_cast<std::size_t>(2 * perm[static_cast<std::size_t>(i)])]);
          });
 }
 
 void transpose_gradient(GradContext& g) {
   const Integers perm = permutation(g.attrs(), g.type(g.input(0)).extents.rank());
   Integers inverse(perm.size());
-  for (std::size_t i = 0; i < perm.size(); ++i) inverse[static_cast<std::size_t>(perm[i])] = static_cast<std::int64_t>(i);
+  for (std::size_t i = 0; i < perm.size(); ++i)
+    inverse[static_cast<std::size_t>(perm[i])] = static_cast<std::int64_t>(i);
   g.set_grad_input(0, g.emit("Transpose", {g.grad_output(0)}, {{"perm", inverse}}));
 }
 
@@ -243,10 +249,12 @@ void infer_expand(OpCall& call) {
   const TensorType& x = call.input(0);
   const Extents y(std::span(call.attrs->integers("shape")));
   const int missing = y.rank() - x.extents.rank();
-  HPDLF_CHECK(missing >= 0, "Expand of {} to {}: the rank may not shrink", to_string(x), to_string(y));
+  HPDLF_CHECK(missing >= 0, "Expand of {} to {}: the rank may not shrink", to_string(x),
+              to_string(y));
   for (int i = 0; i < x.extents.rank(); ++i)
-    HPDLF_CHECK(x.extents[i] == y[i + missing] || x.extents[i] == 1, "Expand of {} to {}: {} along dimension {} of x",
-                to_string(x), to_string(y), x.extents[i], i);
+    HPDLF_CHECK(x.extents[i] == y[i + missing] || x.extents[i] == 1,
+                "Expand of {} to {}: {} along dimension {} of x", to_string(x), to_string(y),
+                x.extents[i], i);
   call.outputs = {{x.dtype, y}};
 }
 
@@ -254,10 +262,11 @@ std::string expand_rule(const OpCall& call) {
   const Extents& x = call.input(0).extents;
   const Extents& y = call.output(0).extents;
   const int missing = y.rank() - x.rank();
-  const std::string from = rule_dims(y.rank(), [&](int i, const std::string& letter) -> std::string {
-    if (i < missing) return "";
-    return x[i - missing] == y[i] ? letter : "1";
-  });
+  const std::string from =
+      rule_dims(y.rank(), [&](int i, const std::string& letter) -> std::string {
+        if (i < missing) return "";
+        return x[i - missing] == y[i] ? letter : "1";
+      });
   return from + " -> " + usual_letters(y.rank());
 }
 
@@ -269,7 +278,8 @@ void expand_gradient(GradContext& g) {
   for (int i = 0; i < y.rank(); ++i)
     if (i < missing || x[i - missing] != y[i]) axes.push_back(i);
   ValueId grad = g.grad_output(0);
-  if (!axes.empty()) grad = g.emit("ReduceSum", {grad}, {{"axes", axes}, {"keepdims", std::int64_t{1}}});
+  if (!axes.empty())
+    grad = g.emit("ReduceSum", {grad}, {{"axes", axes}, {"keepdims", std::int64_t{1}}});
   if (missing > 0) grad = g.emit("Reshape", {grad}, {{"shape", list_of(x)}});
   g.set_grad_input(0, grad);
 }
@@ -287,41 +297,40 @@ void cast_gradient(GradContext& g) {
   g.set_grad_input(0, g.emit("Cast", {g.grad_output(0)}, {{"to", std::string(name_of(from))}}));
 }
 
-std::string elementwise_rule(const OpCall&) { return "... -> ..."; }
-
-// ------------------------------------------------------------------------------------------------- registration
-
 std::vector<AttrSpec> slice_attrs(std::initializer_list<AttrSpec> more = {}) {
-  std::vector<AttrSpec> attrs = {{"starts", Integers{}, "first elements; negative ones count from the back", true},
-                                 {"ends", Integers{}, "one past the last elements, clamped", true},
-                                 {"axes", Integers{}, "axes they belong to; empty: the first ones"},
-                                 {"steps", Integers{}, "steps, negative to go backwards; empty: 1"}};
+  std::vector<AttrSpec> attrs = {
+      {"starts", Integers{}, "first elements; negative ones count from the back", true},
+      {"ends", Integers{}, "one past the last elements, clamped", true},
+      {"axes", Integers{}, "axes they belong to; empty: the first ones"},
+      {"steps", Integers{}, "steps, negative to go backwards; empty: 1"}};
   attrs.insert(attrs.end(), more);
   return attrs;
 }
 
 void register_cutting_ops(OpRegistry& registry) {
-  registry.add({.name = "Concat",
-                .onnx = {"Concat", 13},
-                .doc = "The inputs one after the other along an axis.",
-                .inputs = {{"xs", "alike but for the axis", OperandSpec::Arity::variadic}},
-                .outputs = {{"y", "the axis is as long as those of the inputs together"}},
-                .attrs = {{"axis", std::int64_t{-1}, "axis to join; negative counts from the back"}},
-                .rule_for = axis_fixed_rule,
-                .infer = infer_concat,
-                .cost = copy_cost,
-                .gradient = concat_gradient});
-  registry.add({.name = "Split",
-                .onnx = {"Split", 13},
-                .doc = "Cuts x along an axis into parts of given extents.",
-                .inputs = {{"x", "any"}},
-                .outputs = {{"ys", "one a part", OperandSpec::Arity::variadic}},
-                .attrs = {{"axis", std::int64_t{0}, "axis to cut; negative counts from the back"},
-                          {"split", Integers{}, "extents of the parts; they add up to that of x", true}},
-                .rule_for = axis_fixed_rule,
-                .infer = infer_split,
-                .cost = copy_cost,
-                .gradient = split_gradient});
+  registry.add(
+      {.name = "Concat",
+       .onnx = {"Concat", 13},
+       .doc = "The inputs one after the other along an axis.",
+       .inputs = {{"xs", "alike but for the axis", OperandSpec::Arity::variadic}},
+       .outputs = {{"y", "the axis is as long as those of the inputs together"}},
+       .attrs = {{"axis", std::int64_t{-1}, "axis to join; negative counts from the back"}},
+       .rule_for = axis_fixed_rule,
+       .infer = infer_concat,
+       .cost = copy_cost,
+       .gradient = concat_gradient});
+  registry.add(
+      {.name = "Split",
+       .onnx = {"Split", 13},
+       .doc = "Cuts x along an axis into parts of given extents.",
+       .inputs = {{"x", "any"}},
+       .outputs = {{"ys", "one a part", OperandSpec::Arity::variadic}},
+       .attrs = {{"axis", std::int64_t{0}, "axis to cut; negative counts from the back"},
+                 {"split", Integers{}, "extents of the parts; they add up to that of x", true}},
+       .rule_for = axis_fixed_rule,
+       .infer = infer_split,
+       .cost = copy_cost,
+       .gradient = split_gradient});
   registry.add({.name = "Slice",
                 .onnx = {"Slice", 13},
                 .doc = "A regular part of x.",
@@ -382,7 +391,7 @@ void register_layout_ops(OpRegistry& registry) {
                 .inputs = {{"x", "any"}},
                 .outputs = {{"y", "like x, of dtype `to`"}},
                 .attrs = {{"to", std::string("f32"), "name of the dtype", true}},
-                .rule_for = elementwise_rule,
+                .rule = "... -> ...",
                 .infer = infer_cast,
                 .cost = copy_cost,
                 .gradient = cast_gradient});

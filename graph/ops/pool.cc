@@ -13,7 +13,8 @@ namespace {
 
 std::vector<AttrSpec> window_attrs(std::initializer_list<AttrSpec> more = {}) {
   std::vector<AttrSpec> attrs = {
-      {"kernel_shape", std::vector<std::int64_t>{}, "extents of the window, one a spatial dimension", true},
+      {"kernel_shape", std::vector<std::int64_t>{},
+       "extents of the window, one a spatial dimension", true},
       {"strides", std::vector<std::int64_t>{}, "steps between windows; empty: 1"},
       {"pads", std::vector<std::int64_t>{}, "padding, all begins and then all ends; empty: 0"},
       {"dilations", std::vector<std::int64_t>{}, "steps between taps; empty: 1"}};
@@ -24,13 +25,15 @@ std::vector<AttrSpec> window_attrs(std::initializer_list<AttrSpec> more = {}) {
 double taps_of(const Attrs& attrs, int spatial) {
   const Windows windows = windows_from(attrs, spatial);
   double taps = 1;
-  for (int i = 0; i < spatial; ++i) taps *= static_cast<double>(windows[static_cast<std::size_t>(i)].kernel);
+  for (int i = 0; i < spatial; ++i)
+    taps *= static_cast<double>(windows[static_cast<std::size_t>(i)].kernel);
   return taps;
 }
 
 /// Extents of the pooled tensor. @throws Error if a window lies wholly in the padding.
 Extents pooled_extents(const Extents& x, const Attrs& attrs) {
-  HPDLF_CHECK(x.rank() >= 3 && x.rank() <= 5, "x is {}; pooling takes [N, spatial..., C] with 1 to 3 spatial dimensions",
+  HPDLF_CHECK(x.rank() >= 3 && x.rank() <= 5,
+              "x is {}; pooling takes [N, spatial..., C] with 1 to 3 spatial dimensions",
               to_string(x));
   const int spatial = x.rank() - 2;
   const Windows windows = windows_from(attrs, spatial);
@@ -39,16 +42,19 @@ Extents pooled_extents(const Extents& x, const Attrs& attrs) {
     const Window& w = windows[static_cast<std::size_t>(i)];
     const std::int64_t extent = x[i + 1];
     y[i + 1] = w.outputs(extent);
-    HPDLF_CHECK(y[i + 1] > 0, "a window of {} (dilation {}) does not fit in dimension {} of x {} with pads {} and {}",
-                w.kernel, w.dilation, i + 1, to_string(x), w.pad_lo, w.pad_hi);
+    HPDLF_CHECK(
+        y[i + 1] > 0,
+        "a window of {} (dilation {}) does not fit in dimension {} of x {} with pads {} and {}",
+        w.kernel, w.dilation, i + 1, to_string(x), w.pad_lo, w.pad_hi);
     for (std::int64_t o = 0; o < y[i + 1]; ++o) {
       bool inside = false;
       for (std::int64_t t = 0; t < w.kernel && !inside; ++t) {
         const std::int64_t at = w.first(o) + t * w.dilation;
         inside = at >= 0 && at < extent;
       }
-      HPDLF_CHECK(inside, "window {} along dimension {} of x {} lies wholly in the padding ({} and {})", o, i + 1,
-                  to_string(x), w.pad_lo, w.pad_hi);
+      HPDLF_CHECK(inside,
+                  "window {} along dimension {} of x {} lies wholly in the padding ({} and {})", o,
+                  i + 1, to_string(x), w.pad_lo, w.pad_hi);
     }
   }
   return y;
@@ -61,15 +67,16 @@ void infer_pool(OpCall& call) {
 void infer_max_pool_grad(OpCall& call) {
   const TensorType& x = call.input(0);
   const TensorType expected{x.dtype, pooled_extents(x.extents, *call.attrs)};
-  HPDLF_CHECK(call.input(1) == expected, "dy is {}, the pooled x is {}", to_string(call.input(1)), to_string(expected));
+  HPDLF_CHECK(call.input(1) == expected, "dy is {}, the pooled x is {}", to_string(call.input(1)),
+              to_string(expected));
   call.outputs = {x};
 }
 
 void infer_average_pool_grad(OpCall& call) {
   const TensorType x{call.input(0).dtype, Extents(std::span(call.attrs->integers("input_shape")))};
   const Extents expected = pooled_extents(x.extents, *call.attrs);
-  HPDLF_CHECK(call.input(0).extents == expected, "dy is {}, pooling input_shape={} gives {}", to_string(call.input(0)),
-              to_string(x.extents), to_string(expected));
+  HPDLF_CHECK(call.input(0).extents == expected, "dy is {}, pooling input_shape={} gives {}",
+              to_string(call.input(0)), to_string(x.extents), to_string(expected));
   call.outputs = {x};
 }
 
@@ -96,7 +103,8 @@ std::string max_pool_grad_rule(const OpCall& call) {
   const Windows windows = windows_from(*call.attrs, rank - 2);
   const std::string x = rule_dims(rank, [&](int i, const std::string& letter) {
     const bool spatial = i > 0 && i < rank - 1;
-    return spatial ? fmt::format("{}~{}", letter, windows[static_cast<std::size_t>(i - 1)].reach()) : letter;
+    return spatial ? fmt::format("{}~{}", letter, windows[static_cast<std::size_t>(i - 1)].reach())
+                   : letter;
   });
   return x + ", " + spatial_dims(rank, "^") + " -> " + spatial_dims(rank, "");
 }
@@ -128,9 +136,12 @@ void average_pool_gradient(GradContext& g) {
 
 void register_pool_ops(OpRegistry& registry) {
   const OperandSpec x{"x", "f32 [N, spatial..., C]"};
-  const OperandSpec y{"y", "[N, spatial'..., C], spatial' = (spatial + pads - dilation * (kernel - 1) - 1) / stride + 1"};
+  const OperandSpec y{"y",
+                      "[N, spatial'..., C], spatial' = (spatial + pads - dilation * (kernel - 1) - "
+                      "1) / stride + 1"};
   const OperandSpec dy{"dy", "like the pooled tensor"};
-  const AttrSpec count_include_pad{"count_include_pad", std::int64_t{0}, "1: divide by all taps, padding included"};
+  const AttrSpec count_include_pad{"count_include_pad", std::int64_t{0},
+                                   "1: divide by all taps, padding included"};
   const OperandSpec dx{"dx", "like the tensor that was pooled"};
   registry.add({.name = "MaxPool",
                 .onnx = {"MaxPool", 12},
@@ -164,9 +175,9 @@ void register_pool_ops(OpRegistry& registry) {
                 .doc = "Gradient of AveragePool by x.",
                 .inputs = {dy},
                 .outputs = {dx},
-                .attrs = window_attrs(
-                    {count_include_pad,
-                     {"input_shape", std::vector<std::int64_t>{}, "extents of the tensor that was pooled", true}}),
+                .attrs = window_attrs({count_include_pad,
+                                       {"input_shape", std::vector<std::int64_t>{},
+                                        "extents of the tensor that was pooled", true}}),
                 .rule_for = average_pool_grad_rule,
                 .infer = infer_average_pool_grad,
                 .cost = pool_grad_cost});

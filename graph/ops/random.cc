@@ -12,7 +12,8 @@ namespace {
 void infer_dropout(OpCall& call) {
   const double ratio = call.attrs->real("ratio");
   HPDLF_CHECK(ratio >= 0 && ratio < 1, "ratio={} of a Dropout must be in [0, 1)", ratio);
-  HPDLF_CHECK(call.input(0).dtype == DType::f32, "Dropout of {}; it takes f32", to_string(call.input(0)));
+  HPDLF_CHECK(call.input(0).dtype == DType::f32, "Dropout of {}; it takes f32",
+              to_string(call.input(0)));
   same_as_first_input(call);
 }
 
@@ -23,13 +24,15 @@ void dropout_gradient(GradContext& g) {
   g.set_grad_input(0, g.emit("DropoutGrad", {g.grad_output(0)}, g.attrs()));
 }
 
-OpSpec dropout_spec(const std::string& name, const std::string& doc, const std::string& from, const std::string& to) {
+OpSpec dropout_spec(const std::string& name, const std::string& doc, const std::string& from,
+                    const std::string& to) {
   return {.name = name,
           .doc = doc,
           .inputs = {{from, "f32, any rank"}},
           .outputs = {{to, "like " + from}},
           .attrs = {{"ratio", 0.5, "probability of a zero"},
-                    {"stream", std::int64_t{0}, "distinguishes the Dropouts of a graph; gradient and forward share it"}},
+                    {"stream", std::int64_t{0},
+                     "distinguishes the Dropouts of a graph; gradient and forward share it"}},
           .rule = "... -> ...",
           .infer = infer_dropout,
           .cost = dropout_cost,
@@ -39,11 +42,14 @@ OpSpec dropout_spec(const std::string& name, const std::string& doc, const std::
 }  // namespace
 
 void register_random_ops(OpRegistry& registry) {
-  OpSpec dropout = dropout_spec("Dropout", "Sets random elements to zero and scales the rest.", "x", "y");
+  OpSpec dropout =
+      dropout_spec("Dropout", "Sets random elements to zero and scales the rest.", "x", "y");
   dropout.onnx = {"Dropout", 13};
   dropout.gradient = dropout_gradient;
   registry.add(std::move(dropout));
-  registry.add(dropout_spec("DropoutGrad", "Gradient of Dropout by x: the mask of the same stream and step.", "dy", "dx"));
+  registry.add(dropout_spec("DropoutGrad",
+                            "Gradient of Dropout by x: the mask of the same stream and step.", "dy",
+                            "dx"));
 }
 
 }  // namespace hpdlf::graph

@@ -27,7 +27,8 @@ Extents reduced_extents(const Extents& x, const Attrs& attrs) {
 
 void infer_reduce(OpCall& call) {
   const TensorType& x = call.input(0);
-  HPDLF_CHECK(x.dtype == DType::f32 || x.dtype == DType::f64, "x is {}; reductions take f32 and f64", to_string(x));
+  HPDLF_CHECK(x.dtype == DType::f32 || x.dtype == DType::f64,
+              "x is {}; reductions take f32 and f64", to_string(x));
   HPDLF_CHECK(x.elements() > 0, "x is {}: nothing to reduce", to_string(x));
   call.outputs = {{x.dtype, reduced_extents(x.extents, *call.attrs)}};
 }
@@ -36,7 +37,8 @@ void infer_reduce_sum_grad(OpCall& call) {
   const TensorType& dy = call.input(0);
   const TensorType x{dy.dtype, Extents(std::span(call.attrs->integers("input_shape")))};
   const Extents expected = reduced_extents(x.extents, *call.attrs);
-  HPDLF_CHECK(dy.extents == expected, "dy is {}, reducing {} gives {}", to_string(dy), to_string(x), to_string(expected));
+  HPDLF_CHECK(dy.extents == expected, "dy is {}, reducing {} gives {}", to_string(dy), to_string(x),
+              to_string(expected));
   call.outputs = {x};
 }
 
@@ -45,8 +47,8 @@ void infer_like_x(OpCall& call) {
   const TensorType& x = call.input(0);
   const TensorType expected{x.dtype, reduced_extents(x.extents, *call.attrs)};
   for (std::size_t i = 1; i < call.inputs.size(); ++i)
-    HPDLF_CHECK(call.inputs[i] == expected, "{} is {}, the reduced x is {}", call.spec->inputs[i].name,
-                to_string(call.inputs[i]), to_string(expected));
+    HPDLF_CHECK(call.inputs[i] == expected, "{} is {}, the reduced x is {}",
+                call.spec->inputs[i].name, to_string(call.inputs[i]), to_string(expected));
   call.outputs = {x};
 }
 
@@ -84,7 +86,8 @@ std::string sum_grad_rule(const OpCall& call) {
 
 std::string sum_square_grad_rule(const OpCall& call) {
   const int rank = call.input(0).extents.rank();
-  return unreduced_dims(call, rank) + ", " + reduced_dims(call, rank) + " -> " + unreduced_dims(call, rank);
+  return unreduced_dims(call, rank) + ", " + reduced_dims(call, rank) + " -> " +
+         unreduced_dims(call, rank);
 }
 
 std::string extremum_grad_rule(const OpCall& call) {
@@ -126,12 +129,14 @@ void sum_square_gradient(GradContext& g) {
 }
 
 void extremum_gradient(GradContext& g) {
-  g.set_grad_input(0, g.emit("ReduceExtremumGrad", {g.input(0), g.output(0), g.grad_output(0)}, g.attrs()));
+  g.set_grad_input(
+      0, g.emit("ReduceExtremumGrad", {g.input(0), g.output(0), g.grad_output(0)}, g.attrs()));
 }
 
 std::vector<AttrSpec> reduce_attrs(std::initializer_list<AttrSpec> more = {}) {
   std::vector<AttrSpec> attrs = {
-      {"axes", std::vector<std::int64_t>{}, "axes to reduce, negative ones counted from the back; empty: all"},
+      {"axes", std::vector<std::int64_t>{},
+       "axes to reduce, negative ones counted from the back; empty: all"},
       {"keepdims", std::int64_t{1}, "1: reduced axes stay with extent 1; 0: they go"}};
   attrs.insert(attrs.end(), more);
   return attrs;
@@ -154,25 +159,30 @@ void add_reduction(OpRegistry& registry, const std::string& name, int opset, con
 }  // namespace
 
 void register_reduce_ops(OpRegistry& registry) {
-  add_reduction(registry, "ReduceSum", 13, "Sum along axes, accumulated in f64.", sum_rule, sum_gradient);
-  add_reduction(registry, "ReduceMean", 13, "Mean along axes, accumulated in f64.", sum_rule, mean_gradient);
-  add_reduction(registry, "ReduceSumSquare", 13, "Sum of squares along axes, accumulated in f64.", sum_rule,
-                sum_square_gradient);
-  add_reduction(registry, "ReduceMax", 13, "Largest element along axes.", extremum_rule, extremum_gradient);
-  add_reduction(registry, "ReduceMin", 13, "Smallest element along axes.", extremum_rule, extremum_gradient);
+  add_reduction(registry, "ReduceSum", 13, "Sum along axes, accumulated in f64.", sum_rule,
+                sum_gradient);
+  add_reduction(registry, "ReduceMean", 13, "Mean along axes, accumulated in f64.", sum_rule,
+                mean_gradient);
+  add_reduction(registry, "ReduceSumSquare", 13, "Sum of squares along axes, accumulated in f64.",
+                sum_rule, sum_square_gradient);
+  add_reduction(registry, "ReduceMax", 13, "Largest element along axes.", extremum_rule,
+                extremum_gradient);
+  add_reduction(registry, "ReduceMin", 13, "Smallest element along axes.", extremum_rule,
+                extremum_gradient);
 
   const OperandSpec x{"x", "the tensor that was reduced"};
   const OperandSpec dy{"dy", "like the reduced tensor"};
   const OperandSpec dx{"dx", "like the tensor that was reduced"};
-  registry.add({.name = "ReduceSumGrad",
-                .doc = "Gradient of ReduceSum and, with scale = 1 / count, of ReduceMean by x.",
-                .inputs = {dy},
-                .outputs = {dx},
-                .attrs = reduce_attrs({{"input_shape", std::vector<std::int64_t>{}, "extents of x", true},
-                                       {"scale", 1.0, "factor of dy"}}),
-                .rule_for = sum_grad_rule,
-                .infer = infer_reduce_sum_grad,
-                .cost = reduce_grad_cost});
+  registry.add(
+      {.name = "ReduceSumGrad",
+       .doc = "Gradient of ReduceSum and, with scale = 1 / count, of ReduceMean by x.",
+       .inputs = {dy},
+       .outputs = {dx},
+       .attrs = reduce_attrs({{"input_shape", std::vector<std::int64_t>{}, "extents of x", true},
+                              {"scale", 1.0, "factor of dy"}}),
+       .rule_for = sum_grad_rule,
+       .infer = infer_reduce_sum_grad,
+       .cost = reduce_grad_cost});
   registry.add({.name = "ReduceSumSquareGrad",
                 .doc = "Gradient of ReduceSumSquare by x.",
                 .inputs = {x, dy},

@@ -13,12 +13,14 @@
 namespace hpdlf::graph {
 namespace {
 
-void check_choice(const Attrs& attrs, std::string_view name, std::initializer_list<std::string_view> choices) {
+void check_choice(const Attrs& attrs, std::string_view name,
+                  std::initializer_list<std::string_view> choices) {
   const std::string& value = attrs.string(name);
   std::string list;
-  for (const auto choice : choices) list += fmt::format("{}\"{}\"", list.empty() ? "" : ", ", choice);
-  HPDLF_CHECK(std::find(choices.begin(), choices.end(), value) != choices.end(), "{}=\"{}\" is none of {}", name, value,
-              list);
+  for (const auto choice : choices)
+    list += fmt::format("{}\"{}\"", list.empty() ? "" : ", ", choice);
+  HPDLF_CHECK(std::find(choices.begin(), choices.end(), value) != choices.end(),
+              "{}=\"{}\" is none of {}", name, value, list);
 }
 
 Extents resized_extents(const Extents& x, const Attrs& attrs) {
@@ -31,13 +33,17 @@ Extents resized_extents(const Extents& x, const Attrs& attrs) {
   HPDLF_CHECK(scales.empty() != sizes.empty(), "Resize takes either scales or sizes, not {}",
               scales.empty() ? "neither" : "both");
   const std::size_t given = std::max(scales.size(), sizes.size());
-  HPDLF_CHECK(static_cast<int>(given) == x.rank(), "Resize of {}: {} has {} values, one a dimension is needed",
-              to_string(x), scales.empty() ? "sizes" : "scales", given);
+  HPDLF_CHECK(static_cast<int>(given) == x.rank(),
+              "Resize of {}: {} has {} values, one a dimension is needed", to_string(x),
+              scales.empty() ? "sizes" : "scales", given);
   Extents y;
   for (std::size_t i = 0; i < given; ++i) {
     const std::int64_t extent = x[static_cast<int>(i)];
-    y.push_back(scales.empty() ? sizes[i] : static_cast<std::int64_t>(std::floor(static_cast<double>(extent) * scales[i])));
-    HPDLF_CHECK(y.back() >= 1, "Resize of {} leaves {} elements along dimension {}", to_string(x), y.back(), i);
+    y.push_back(scales.empty() ? sizes[i]
+                               : static_cast<std::int64_t>(
+                                     std::floor(static_cast<double>(extent) * scales[i])));
+    HPDLF_CHECK(y.back() >= 1, "Resize of {} leaves {} elements along dimension {}", to_string(x),
+                y.back(), i);
   }
   return y;
 }
@@ -51,7 +57,8 @@ void infer_resize_grad(OpCall& call) {
   const TensorType& dy = call.input(0);
   const Extents x(std::span(call.attrs->integers("input_shape")));
   const Extents expected = resized_extents(x, *call.attrs);
-  HPDLF_CHECK(dy.extents == expected, "dy is {}, resizing {} gives {}", to_string(dy), to_string(x), to_string(expected));
+  HPDLF_CHECK(dy.extents == expected, "dy is {}, resizing {} gives {}", to_string(dy), to_string(x),
+              to_string(expected));
   call.outputs = {{dy.dtype, x}};
 }
 
@@ -61,9 +68,8 @@ std::string resize_rule(const OpCall& call) {
   const Extents& to = call.output(0).extents;
   const auto& scales = call.attrs->reals("scales");
   const auto dims = [&](const Extents& operand) {
-    return rule_dims(operand.rank(), [&](int i, const std::string& letter) {
-      const bool keeps = from[i] == to[i] && (scales.empty() || scales[static_cast<std::size_t>(i)] == 1);
-      return keeps ? letter : std::to_string(operand[i]);
+    return dims_fixed_where(operand, [&](int i) {
+      return from[i] != to[i] || (!scales.empty() && scales[static_cast<std::size_t>(i)] != 1);
     });
   };
   return dims(from) + " -> " + dims(to);
@@ -73,7 +79,8 @@ std::string resize_rule(const OpCall& call) {
 Cost resize_cost(const OpCall& call) {
   Cost cost = streaming_cost(call, 0);
   const double taps = call.attrs->string("mode") == "linear" ? 8 : 1;
-  cost.flops = 2 * taps * static_cast<double>(std::max(call.input(0).elements(), call.output(0).elements()));
+  cost.flops =
+      2 * taps * static_cast<double>(std::max(call.input(0).elements(), call.output(0).elements()));
   return cost;
 }
 
@@ -91,7 +98,8 @@ std::vector<AttrSpec> resize_attrs(std::initializer_list<AttrSpec> more = {}) {
       {"mode", std::string("nearest"), "nearest or linear"},
       {"coordinate_transformation_mode", std::string("half_pixel"),
        "half_pixel, pytorch_half_pixel, align_corners or asymmetric"},
-      {"nearest_mode", std::string("round_prefer_floor"), "round_prefer_floor, round_prefer_ceil, floor or ceil"}};
+      {"nearest_mode", std::string("round_prefer_floor"),
+       "round_prefer_floor, round_prefer_ceil, floor or ceil"}};
   attrs.insert(attrs.end(), more);
   return attrs;
 }
@@ -109,14 +117,15 @@ void register_resize_ops(OpRegistry& registry) {
                 .infer = infer_resize,
                 .cost = resize_cost,
                 .gradient = resize_gradient});
-  registry.add({.name = "ResizeGrad",
-                .doc = "Gradient of Resize by x.",
-                .inputs = {{"dy", "like the resized tensor"}},
-                .outputs = {{"dx", "like the tensor that was resized"}},
-                .attrs = resize_attrs({{"input_shape", std::vector<std::int64_t>{}, "extents of x", true}}),
-                .rule_for = resize_rule,
-                .infer = infer_resize_grad,
-                .cost = resize_cost});
+  registry.add(
+      {.name = "ResizeGrad",
+       .doc = "Gradient of Resize by x.",
+       .inputs = {{"dy", "like the resized tensor"}},
+       .outputs = {{"dx", "like the tensor that was resized"}},
+       .attrs = resize_attrs({{"input_shape", std::vector<std::int64_t>{}, "extents of x", true}}),
+       .rule_for = resize_rule,
+       .infer = infer_resize_grad,
+       .cost = resize_cost});
 }
 
 }  // namespace hpdlf::graph

@@ -20,4 +20,12 @@ template <class Token>
   return text.empty() ? "()" : text;
 }
 
+/// The dimensions of an operand of these extents: their usual letters, but the extent itself, never cut, where `is_fixed(i)` holds.
+template <class Predicate>
+[[nodiscard]] std::string dims_fixed_where(const Extents& extents, Predicate is_fixed) {
+  return rule_dims(extents.rank(), [&](int i, const std::string& letter) {
+    return is_fixed(i) ? std::to_string(extents[i]) : letter;
+  });
+}
+
 }  // namespace hpdlf::graph

@@ -21,8 +21,8 @@ SliceRange range_of(std::int64_t start, std::int64_t end, std::int64_t step, std
 }  // namespace
 
 int normalized_axis(std::int64_t axis, int rank) {
-  HPDLF_CHECK(axis >= -rank && axis < rank, "axis {} of a tensor of rank {}; allowed is {} to {}", axis, rank, -rank,
-              rank - 1);
+  HPDLF_CHECK(axis >= -rank && axis < rank, "axis {} of a tensor of rank {}; allowed is {} to {}",
+              axis, rank, -rank, rank - 1);
   return static_cast<int>(axis < 0 ? axis + rank : axis);
 }
 
@@ -44,10 +44,10 @@ std::array<SliceRange, kMaxRank> slices_from(const Attrs& attrs, const Extents& 
   const auto& steps = attrs.integers("steps");
   HPDLF_CHECK(starts.size() == ends.size() && (axes.empty() || axes.size() == starts.size()) &&
                   (steps.empty() || steps.size() == starts.size()),
-              "starts, ends, axes and steps have {}, {}, {} and {} values", starts.size(), ends.size(), axes.size(),
-              steps.size());
-  HPDLF_CHECK(static_cast<int>(starts.size()) <= extents.rank(), "{} slices of a tensor of rank {}", starts.size(),
-              extents.rank());
+              "starts, ends, axes and steps have {}, {}, {} and {} values", starts.size(),
+              ends.size(), axes.size(), steps.size());
+  HPDLF_CHECK(static_cast<int>(starts.size()) <= extents.rank(), "{} slices of a tensor of rank {}",
+              starts.size(), extents.rank());
   std::array<SliceRange, kMaxRank> ranges{};
   for (int i = 0; i < extents.rank(); ++i) ranges[static_cast<std::size_t>(i)] = {0, 1, extents[i]};
   if (!axes.empty()) static_cast<void>(axis_set(axes, extents.rank()));  // names each axis once

@@ -22,10 +22,13 @@ using AxisSet = std::array<bool, kMaxRank>;
 struct SliceRange {
   std::int64_t start = 0, step = 1, count = 0;
 
-  [[nodiscard]] bool is_whole(std::int64_t extent) const { return start == 0 && step == 1 && count == extent; }
+  [[nodiscard]] bool is_whole(std::int64_t extent) const {
+    return start == 0 && step == 1 && count == extent;
+  }
 };
 /// The ranges of all dimensions of a tensor from the attributes starts, ends, axes (empty: the first ones) and steps (empty: 1), with
 /// ONNX Slice's meaning. @throws Error if the lists differ in length or a step is 0.
-[[nodiscard]] std::array<SliceRange, kMaxRank> slices_from(const Attrs& attrs, const Extents& extents);
+[[nodiscard]] std::array<SliceRange, kMaxRank> slices_from(const Attrs& attrs,
+                                                           const Extents& extents);
 
 }  // namespace hpdlf

@@ -12,6 +12,7 @@
 #include "codelets/cpu/onednn_info.hpp"
 #include "hpdlf_version.hpp"
 #include "runtime/session.hpp"
+#include "train/process_memory.hpp"
 
 namespace hpdlf::cli {
 namespace {
@@ -32,11 +33,6 @@ std::string first_line_with(const std::filesystem::path& file, const std::string
 
 std::string gib(std::uintmax_t bytes) { return fmt::format("{:.1f} GiB", static_cast<double>(bytes) / (1 << 30)); }
 
-std::uintmax_t available_memory() {
-  const std::string text = first_line_with("/proc/meminfo", "MemAvailable");
-  return text.empty() ? 0 : std::stoull(text) * 1024;
-}
-
 std::vector<Finding> examine() {
   const runtime::RuntimeReport r = runtime::runtime_report();
   const codelets::OnednnInfo dnnl = codelets::onednn_info();
@@ -50,7 +46,7 @@ std::vector<Finding> examine() {
                    "apt-get install libopenmpi-dev openmpi-bin, then run scripts/install_deps.sh and build again"});
   found.push_back({"GPU", r.cuda, r.cuda ? "CUDA workers" : "StarPU without CUDA, or no device",
                    "a CUDA build of StarPU; training on CPU cores needs none"});
-  const std::uintmax_t memory = available_memory();
+  const auto memory = static_cast<std::uintmax_t>(train::available_memory_bytes());
   found.push_back({"memory", memory > (std::uintmax_t{2} << 30), gib(memory) + " available", "close other programs"});
   std::error_code error;
   const auto disk = std::filesystem::space(".", error);

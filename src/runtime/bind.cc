@@ -1,6 +1,7 @@
 #include "runtime/bind.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <limits>
 #include <set>
 
@@ -37,6 +38,13 @@ std::vector<std::uint32_t> worker_bits(std::int64_t mask, const std::vector<int>
       bits[id / 32] |= 1U << (id % 32);
     }
   return bits;
+}
+
+/// "Copy of enc0.conv1" -> "Copy_of_enc0.conv1"
+std::string one_word(std::string name) {
+  for (char& c : name)
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && std::string_view("._-:/").find(c) == std::string_view::npos) c = '_';
+  return name;
 }
 
 const Attrs kNoAttrs;
@@ -132,7 +140,8 @@ void BoundGraph::bind_task(partition::TaskId id, const partition::CostModel& mod
   record.is_fetch = is_fetch(task);
   record.estimate_us = std::max(kLeastEstimateUs, 1e6 * model.seconds(*graph_, task));
   record.codelet = session_.codelets.get(task.op);
-  record.name = graph_->describe(task);
+  record.name = one_word(graph_->describe(task));
+  record.flops = task.cost.flops;
   record.color = task_color(task);
   record.priority = task.priority;
   record.workers = worker_bits(task.workers, session_.cpu_worker_ids);
@@ -200,7 +209,7 @@ void BoundGraph::select_kernel(const Task& task, TaskRecord& record, std::vector
   try {
     record.kernel = &codelets::kernel_registry().select(kernel_name(task), "cpu", args);
   } catch (const Error& error) {
-    missing.push_back(fmt::format("{}: {}", record.name, error.message()));
+    missing.push_back(fmt::format("{}: {}", graph_->describe(task), error.message()));
     return;
   }
   if (record.kernel->workspace != nullptr)

@@ -41,6 +41,7 @@ void submit_task(const TaskRecord& record, codelets::TaskCall* call) {
   task->cl_arg = call;
   task->name = record.name.c_str();
   task->color = record.color;
+  task->flops = record.flops;
   task->priority = record.priority;
   if (!record.workers.empty()) {
     task->workerids = const_cast<std::uint32_t*>(record.workers.data());  // StarPU only reads it

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -91,6 +92,28 @@ int run_program(const std::vector<std::string>& command, const fs::path& log) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+/// StarPU writes the colours of tasks as 0..255 where Paje has 0..1. Brings those of the entity definitions (lines that
+/// begin with 6 and end with a quoted triple) into range.
+std::string with_paje_colors(const std::string& trace) {
+  std::string result;
+  result.reserve(trace.size());
+  for (std::size_t at = 0; at < trace.size();) {
+    const std::size_t end = std::min(trace.find('\n', at), trace.size() - 1) + 1;
+    const std::string line = trace.substr(at, end - at);
+    at = end;
+    double red = 0;
+    double green = 0;
+    double blue = 0;
+    const std::size_t quote = line.starts_with("6\t") ? line.rfind('"', line.rfind('"') - 1) : std::string::npos;
+    const bool has_color = quote != std::string::npos && std::sscanf(line.c_str() + quote, "\"%lf %lf %lf", &red, &green, &blue) == 3;
+    if (has_color && std::max({red, green, blue}) > 1)
+      result += fmt::format("{}\"{:.3f} {:.3f} {:.3f}\"\n", line.substr(0, quote), red / 255, green / 255, blue / 255);
+    else
+      result += line;
+  }
+  return result;
+}
+
 }  // namespace
 
 unsigned task_color(const partition::Task& task) {
@@ -135,13 +158,14 @@ fs::path convert_fxt(const fs::path& dir) {
   if (!tool)
     throw NotCompiled("starpu_fxt_tool was not found beside StarPU's library or in PATH",
                       "build StarPU with --enable-fxt (scripts/install_deps.sh), or install the package starpu-tools");
-  std::vector<std::string> command = {tool->string(), "-d", dir.string(), "-i"};
+  std::vector<std::string> command = {tool->string(), "-use-task-color", "-d", dir.string(), "-i"};
   command.insert(command.end(), files.begin(), files.end());
   const fs::path log = dir / "starpu_fxt_tool.log";
   const int status = run_program(command, log);
   const fs::path trace = dir / "paje.trace";
   if (status != 0 || !fs::exists(trace))
     throw LibraryError(fmt::format("{} ended with status {}; its output is in {}", tool->string(), status, log.string()));
+  write_file_atomically(trace, with_paje_colors(read_text_file(trace)));
   return trace;
 }
 

@@ -12,6 +12,7 @@
 #include "base/hash.hpp"
 #include "base/philox.hpp"
 #include "hwy/foreach_target.h"
+// Per target, hence after foreach_target.h.
 #include "codelets/cpu/philox-inl.hpp"
 #include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
@@ -45,20 +46,25 @@ struct Neighbours {
     const F32 d;
     const I32 di;
     const auto last = hn::Set(d, static_cast<float>(extent - 1));
-    const VF32 inside = hn::Min(hn::Max(at, hn::Zero(d)), last);  // mode="nearest": the border goes on
-    const VI32 floor = hn::ConvertTo(di, inside);                 // inside >= 0: truncation is floor
+    const VF32 inside =
+        hn::Min(hn::Max(at, hn::Zero(d)), last);   // mode="nearest": the border goes on
+    const VI32 floor = hn::ConvertTo(di, inside);  // inside >= 0: truncation is floor
     fraction = hn::Sub(inside, hn::ConvertTo(d, floor));
-    const VI32 next = hn::Min(hn::Add(floor, hn::Set(di, 1)), hn::Set(di, static_cast<std::int32_t>(extent - 1)));
+    const VI32 next =
+        hn::Min(hn::Add(floor, hn::Set(di, 1)), hn::Set(di, static_cast<std::int32_t>(extent - 1)));
     const VI32 elements = hn::Set(di, static_cast<std::int32_t>(stride));
     low = hn::Mul(floor, elements);
     high = hn::Mul(next, elements);
   }
 };
 
-HWY_INLINE VF32 blend(VF32 a, VF32 b, VF32 fraction) { return hn::MulAdd(hn::Sub(b, a), fraction, a); }
+HWY_INLINE VF32 blend(VF32 a, VF32 b, VF32 fraction) {
+  return hn::MulAdd(hn::Sub(b, a), fraction, a);
+}
 
 /// `out` has `extents[2]` voxels of `extents[3]` channels and room for one vector more.
-void InterpolateRow(const float* HWY_RESTRICT image, const Extents& extents, const RowCoordinates& row, float* HWY_RESTRICT out) {
+void InterpolateRow(const float* HWY_RESTRICT image, const Extents& extents,
+                    const RowCoordinates& row, float* HWY_RESTRICT out) {
   const F32 d;
   const std::int64_t channels = extents[3];
   const auto step = static_cast<std::int64_t>(hn::Lanes(d));
@@ -71,10 +77,13 @@ void InterpolateRow(const float* HWY_RESTRICT image, const Extents& extents, con
     for (std::int64_t c = 0; c < channels; ++c) {
       const float* base = image + c;
       const auto along_z = [&](VI32 xy) HWY_ATTR {
-        return blend(hn::GatherIndex(d, base, hn::Add(xy, w.low)), hn::GatherIndex(d, base, hn::Add(xy, w.high)), w.fraction);
+        return blend(hn::GatherIndex(d, base, hn::Add(xy, w.low)),
+                     hn::GatherIndex(d, base, hn::Add(xy, w.high)), w.fraction);
       };
-      const VF32 front = blend(along_z(hn::Add(x.low, y.low)), along_z(hn::Add(x.low, y.high)), y.fraction);
-      const VF32 back = blend(along_z(hn::Add(x.high, y.low)), along_z(hn::Add(x.high, y.high)), y.fraction);
+      const VF32 front =
+          blend(along_z(hn::Add(x.low, y.low)), along_z(hn::Add(x.low, y.high)), y.fraction);
+      const VF32 back =
+          blend(along_z(hn::Add(x.high, y.low)), along_z(hn::Add(x.high, y.high)), y.fraction);
       const VF32 value = blend(front, back, x.fraction);
       if (channels == 1) {
         hn::StoreU(value, d, out + z);
@@ -101,15 +110,18 @@ void NearestRow(const Extents& extents, const RowCoordinates& row, std::int32_t*
       const VF32 at = row.at(axis, number);
       const VF32 last = hn::Set(d, static_cast<float>(extents[axis] - 1));
       inside = hn::And(inside, hn::And(hn::Ge(at, hn::Zero(d)), hn::Le(at, last)));
-      const VI32 nearest = hn::ConvertTo(di, hn::Add(hn::Min(hn::Max(at, hn::Zero(d)), last), hn::Set(d, 0.5F)));
-      offset = hn::Add(offset, hn::Mul(nearest, hn::Set(di, static_cast<std::int32_t>(strides[axis]))));
+      const VI32 nearest =
+          hn::ConvertTo(di, hn::Add(hn::Min(hn::Max(at, hn::Zero(d)), last), hn::Set(d, 0.5F)));
+      offset =
+          hn::Add(offset, hn::Mul(nearest, hn::Set(di, static_cast<std::int32_t>(strides[axis]))));
     }
     hn::StoreU(hn::IfThenElse(hn::RebindMask(di, inside), offset, hn::Set(di, -1)), di, out + z);
   }
 }
 
 /// values[i] = values[i] * factor + offset + noise * normal(i).
-void ChangeIntensity(float* HWY_RESTRICT values, std::int64_t n, float factor, float offset, float noise, std::uint64_t key) {
+void ChangeIntensity(float* HWY_RESTRICT values, std::int64_t n, float factor, float offset,
+                     float noise, std::uint64_t key) {
   constexpr std::int64_t kChunk = 1024;  // voxels a time; two words make two normals
   constexpr float kTurn = 6.2831853F;
   const F32 d;
@@ -123,7 +135,8 @@ void ChangeIntensity(float* HWY_RESTRICT values, std::int64_t n, float factor, f
     return hn::MulAdd(hn::ConvertTo(d, bits), hn::Set(d, 0x1p-24F), hn::Set(d, 0x1p-24F));
   };
   for (std::int64_t begin = 0; begin < n; begin += kChunk) {
-    codelets::HWY_NAMESPACE::philox_words(key, static_cast<std::uint64_t>(begin / 4), 0, kChunk / 4, words);
+    codelets::HWY_NAMESPACE::philox_words(key, static_cast<std::uint64_t>(begin / 4), 0, kChunk / 4,
+                                          words);
     for (std::int64_t i = 0; i < kChunk / 2; i += step) {
       const VF32 radius = hn::Sqrt(hn::Mul(hn::Set(d, -2.0F), hn::Log(d, uniform(words + i))));
       const VF32 angle = hn::Mul(uniform(words + kChunk / 2 + i), hn::Set(d, kTurn));
@@ -137,7 +150,8 @@ void ChangeIntensity(float* HWY_RESTRICT values, std::int64_t n, float factor, f
       const VF32 changed = hn::MulAdd(hn::LoadU(d, p), hn::Set(d, factor), hn::Set(d, offset));
       hn::StoreU(hn::MulAdd(hn::Load(d, normals + i), hn::Set(d, noise), changed), d, p);
     }
-    for (; i < count; ++i) values[begin + i] = values[begin + i] * factor + offset + noise * normals[i];
+    for (; i < count; ++i)
+      values[begin + i] = values[begin + i] * factor + offset + noise * normals[i];
   }
 }
 
@@ -153,8 +167,9 @@ void Resample(Volume& image, LabelVolume& labels, const SpatialTransform& t) {
     for (std::int64_t y = 0; y < e[1]; ++y) {
       RowCoordinates row{};
       for (std::size_t a = 0; a < 3; ++a) {
-        row.start[a] = static_cast<float>(t.matrix[3 * a] * static_cast<double>(x) +
-                                          t.matrix[3 * a + 1] * static_cast<double>(y) + t.offset[a]);
+        row.start[a] =
+            static_cast<float>(t.matrix[3 * a] * static_cast<double>(x) +
+                               t.matrix[3 * a + 1] * static_cast<double>(y) + t.offset[a]);
         row.step[a] = static_cast<float>(t.matrix[3 * a + 2]);
       }
       InterpolateRow(image_source.data(), e, row, values.data());
@@ -193,14 +208,16 @@ Matrix product(const Matrix& a, const Matrix& b) {
 }  // namespace
 
 SpatialTransform transform_about_centre(const Extents& extents, const std::array<double, 3>& angles,
-                                        const std::array<double, 3>& scales, const std::array<double, 3>& shift) {
+                                        const std::array<double, 3>& scales,
+                                        const std::array<double, 3>& shift) {
   std::array<double, 3> c{}, s{};
   for (std::size_t i = 0; i < 3; ++i) c[i] = std::cos(angles[i]), s[i] = std::sin(angles[i]);
   const Matrix about_x{1, 0, 0, 0, c[0], -s[0], 0, s[0], c[0]};
   const Matrix about_y{c[1], 0, s[1], 0, 1, 0, -s[1], 0, c[1]};
   const Matrix about_z{c[2], -s[2], 0, s[2], c[2], 0, 0, 0, 1};
   const Matrix scale{scales[0], 0, 0, 0, scales[1], 0, 0, 0, scales[2]};
-  SpatialTransform t{.matrix = product(product(about_x, about_y), product(about_z, scale)), .offset = {}};
+  SpatialTransform t{.matrix = product(product(about_x, about_y), product(about_z, scale)),
+                     .offset = {}};
   for (std::size_t i = 0; i < 3; ++i) {
     t.offset[i] = static_cast<double>(extents[static_cast<int>(i)]) / 2 + shift[i];
     for (std::size_t k = 0; k < 3; ++k)
@@ -211,22 +228,25 @@ SpatialTransform transform_about_centre(const Extents& extents, const std::array
 
 void resample(Volume& image, LabelVolume& labels, const SpatialTransform& transform) {
   for (int i = 0; i < 3; ++i)
-    HPDLF_ASSERT(image.extents[i] == labels.extents[i], "image {} and labels {}", to_string(image.extents),
-                 to_string(labels.extents));
-  HPDLF_CHECK(image.extents.elements() < std::int64_t{1} << 31, "augmentation of a volume {}: 2^31 values at most",
-              to_string(image.extents));
+    HPDLF_ASSERT(image.extents[i] == labels.extents[i], "image {} and labels {}",
+                 to_string(image.extents), to_string(labels.extents));
+  HPDLF_CHECK(image.extents.elements() < std::int64_t{1} << 31,
+              "augmentation of a volume {}: 2^31 values at most", to_string(image.extents));
   HWY_DYNAMIC_DISPATCH(Resample)(image, labels, transform);
 }
 
-void change_intensity(Volume& image, double factor, double offset, double noise, std::uint64_t key) {
+void change_intensity(Volume& image, double factor, double offset, double noise,
+                      std::uint64_t key) {
   HWY_DYNAMIC_DISPATCH(ChangeIntensity)
-  (image.voxels.data(), static_cast<std::int64_t>(image.voxels.size()), static_cast<float>(factor), static_cast<float>(offset),
-   static_cast<float>(noise), key);
+  (image.voxels.data(), static_cast<std::int64_t>(image.voxels.size()), static_cast<float>(factor),
+   static_cast<float>(offset), static_cast<float>(noise), key);
 }
 
-void augment(Volume& image, LabelVolume& labels, const AugmentOptions& options, std::uint64_t key, std::uint64_t index) {
+void augment(Volume& image, LabelVolume& labels, const AugmentOptions& options, std::uint64_t key,
+             std::uint64_t index) {
   if (options.is_off()) return;
-  const std::uint64_t own = Hash().add(static_cast<std::int64_t>(key)).add(static_cast<std::int64_t>(index)).value();
+  const std::uint64_t own =
+      Hash().add(static_cast<std::int64_t>(key)).add(static_cast<std::int64_t>(index)).value();
   const Philox draw(own);
   // Voxel noise takes stream 0 of the same key, so the few parameters have streams of their own.
   constexpr std::uint64_t kNormals = 1, kUniforms = 2;
@@ -241,7 +261,8 @@ void augment(Volume& image, LabelVolume& labels, const AugmentOptions& options, 
   };
   if (options.rotation != 0 || options.scale != 0 || options.shift != 0)
     resample(image, labels, transform_about_centre(image.extents, angles, scales, shift));
-  change_intensity(image, 1 + symmetric(0, options.intensity_scale), symmetric(1, options.intensity_offset), options.noise, own);
+  change_intensity(image, 1 + symmetric(0, options.intensity_scale),
+                   symmetric(1, options.intensity_offset), options.noise, own);
 }
 
 }  // namespace hpdlf::train

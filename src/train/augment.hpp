@@ -16,7 +16,8 @@ struct AugmentOptions {
   double intensity_offset = 0.15;  ///< uniform in +- this
   double noise = 0.05;             ///< standard deviation of Gaussian noise a voxel
   [[nodiscard]] bool is_off() const {
-    return rotation == 0 && scale == 0 && shift == 0 && intensity_scale == 0 && intensity_offset == 0 && noise == 0;
+    return rotation == 0 && scale == 0 && shift == 0 && intensity_scale == 0 &&
+           intensity_offset == 0 && noise == 0;
   }
 };
 
@@ -26,8 +27,10 @@ struct SpatialTransform {
   std::array<double, 3> offset{0, 0, 0};
 };
 /// Rotation about the axes (Rx Ry Rz, rad) after scaling, about the point extents / 2, then a shift in voxels.
-[[nodiscard]] SpatialTransform transform_about_centre(const Extents& extents, const std::array<double, 3>& angles,
-                                                      const std::array<double, 3>& scales, const std::array<double, 3>& shift);
+[[nodiscard]] SpatialTransform transform_about_centre(const Extents& extents,
+                                                      const std::array<double, 3>& angles,
+                                                      const std::array<double, 3>& scales,
+                                                      const std::array<double, 3>& shift);
 /// Image trilinear with the border repeated, labels nearest with class 0 outside: scipy.ndimage.affine_transform with order=1,
 /// mode="nearest" and with order=0, mode="constant". Extents and affines stay.
 void resample(Volume& image, LabelVolume& labels, const SpatialTransform& transform);
@@ -36,6 +39,7 @@ void change_intensity(Volume& image, double factor, double offset, double noise,
 
 /// Resamples both about the centre by a random transform, then changes intensities.
 /// Numbers are Philox draws of (key, index): neither threads nor what was drawn before change them.
-void augment(Volume& image, LabelVolume& labels, const AugmentOptions& options, std::uint64_t key, std::uint64_t index);
+void augment(Volume& image, LabelVolume& labels, const AugmentOptions& options, std::uint64_t key,
+             std::uint64_t index);
 
 }  // namespace hpdlf::train

@@ -42,7 +42,8 @@ struct Loader::Impl {
       std::int64_t index = 0;
       {
         std::unique_lock lock(mutex);
-        changed.wait(lock, [&] { return is_stopping || taken < position + std::max(1, options.prefetch); });
+        changed.wait(
+            lock, [&] { return is_stopping || taken < position + std::max(1, options.prefetch); });
         if (is_stopping) return;
         index = taken++;
       }
@@ -64,7 +65,8 @@ struct Loader::Impl {
     const Extents& p = options.patch;
     auto image = std::make_shared<runtime::HostTensor>(
         graph::TensorType{DType::f32, {options.batch, p[0], p[1], p[2], source.channels()}});
-    auto labels = std::make_shared<runtime::HostTensor>(graph::TensorType{DType::u8, {options.batch, p[0], p[1], p[2]}});
+    auto labels = std::make_shared<runtime::HostTensor>(
+        graph::TensorType{DType::u8, {options.batch, p[0], p[1], p[2]}});
     Volume sample;
     LabelVolume sample_labels;
     for (std::int64_t i = 0; i < options.batch; ++i) {
@@ -72,7 +74,8 @@ struct Loader::Impl {
       std::copy(sample.voxels.begin(), sample.voxels.end(),
                 image->as<float>().begin() + i * static_cast<std::int64_t>(sample.voxels.size()));
       std::copy(sample_labels.voxels.begin(), sample_labels.voxels.end(),
-                labels->as<std::uint8_t>().begin() + i * static_cast<std::int64_t>(sample_labels.voxels.size()));
+                labels->as<std::uint8_t>().begin() +
+                    i * static_cast<std::int64_t>(sample_labels.voxels.size()));
     }
     return {.index = index, .image = std::move(image), .labels = std::move(labels)};
   }
@@ -89,7 +92,8 @@ struct Loader::Impl {
   std::vector<std::thread> threads;  // last: they use all of the above
 };
 
-Loader::Loader(const std::vector<VolumeCase>& cases, LoaderOptions options, std::int64_t first_batch)
+Loader::Loader(const std::vector<VolumeCase>& cases, LoaderOptions options,
+               std::int64_t first_batch)
     : impl_(std::make_unique<Impl>(cases, options, first_batch)) {}
 
 Loader::~Loader() = default;
@@ -98,7 +102,8 @@ Batch Loader::next() {
   const auto start = std::chrono::steady_clock::now();
   std::unique_lock lock(impl_->mutex);
   impl_->changed.wait(lock, [&] { return impl_->ready.count(impl_->position) != 0; });
-  impl_->waited_s += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  impl_->waited_s +=
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   auto result = std::move(impl_->ready.extract(impl_->position).mapped());
   if (result.error) {  // stays: the batch cannot be had, and asking again says so again
     impl_->ready[impl_->position].error = result.error;

@@ -14,13 +14,13 @@ namespace hpdlf::train {
 
 struct LoaderOptions {
   std::int64_t batch = 1;
-  Extents patch;                  ///< [D, H, W]; every sample has these extents
-  bool whole_volumes = true;      ///< a sample is a whole case padded to `patch`; else a random patch
+  Extents patch;              ///< [D, H, W]; every sample has these extents
+  bool whole_volumes = true;  ///< a sample is a whole case padded to `patch`; else a random patch
   double foreground_share = 2.0 / 3;  ///< patches: share centred on a voxel of a random class > 0
   AugmentOptions augment;
   std::uint64_t seed = 0;
   int threads = 1;
-  int prefetch = 3;               ///< batches ready at most
+  int prefetch = 3;  ///< batches ready at most
 };
 
 struct Batch {

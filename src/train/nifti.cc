@@ -1,13 +1,12 @@
 #include "train/nifti.hpp"
 
-#include <nifti2_io.h>
-#include <zlib.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <nifti2_io.h>
+#include <zlib.h>
 
 #include "base/atomic_file.hpp"
 
@@ -32,15 +31,19 @@ ImagePtr read_header(const fs::path& path) {
     throw Error(fmt::format("{} is no NIfTI file (its header could not be read)", path.string()),
                 "images are .nii or .nii.gz; convert DICOM with dcm2niix");
   HPDLF_CHECK(image->ndim >= 3 && image->nx > 0 && image->ny > 0 && image->nz > 0,
-              "{}: a 3-D or 4-D volume is needed, this one has {} dimensions ({} x {} x {})", path.string(), image->ndim,
-              image->nx, image->ny, image->nz);
-  const double voxels = static_cast<double>(image->nx) * static_cast<double>(image->ny) * static_cast<double>(image->nz) *
+              "{}: a 3-D or 4-D volume is needed, this one has {} dimensions ({} x {} x {})",
+              path.string(), image->ndim, image->nx, image->ny, image->nz);
+  const double voxels = static_cast<double>(image->nx) * static_cast<double>(image->ny) *
+                        static_cast<double>(image->nz) *
                         static_cast<double>(std::max<std::int64_t>(1, image->nt));
-  constexpr double kMost = 0x1p40;  // far beyond any memory; products of extents cannot overflow below
-  HPDLF_CHECK(voxels <= kMost, "{}: a volume of {} x {} x {} x {} is beyond reason, the header must be broken", path.string(),
-              image->nx, image->ny, image->nz, image->nt);
+  constexpr double kMost =
+      0x1p40;  // far beyond any memory; products of extents cannot overflow below
+  HPDLF_CHECK(voxels <= kMost,
+              "{}: a volume of {} x {} x {} x {} is beyond reason, the header must be broken",
+              path.string(), image->nx, image->ny, image->nz, image->nt);
   for (int d = 5; d <= image->ndim; ++d)
-    HPDLF_CHECK(image->dim[d] == 1, "{}: dimension {} has extent {}; 3-D volumes, or 4-D with channels, are supported",
+    HPDLF_CHECK(image->dim[d] == 1,
+                "{}: dimension {} has extent {}; 3-D volumes, or 4-D with channels, are supported",
                 path.string(), d, image->dim[d]);
   return image;
 }
@@ -63,11 +66,13 @@ std::vector<std::byte> read_raw(const fs::path& path, const nifti_image& image) 
     const std::size_t want = std::min(kPiece, total - have);
     data.resize(have + want);
     const std::size_t got = znzread(data.data() + have, 1, want, file.handle);
-    HPDLF_CHECK(got == want, "{} is truncated: its header promises {} bytes of voxels, {} are there", path.string(), total,
-                have + std::min(got, want));
+    HPDLF_CHECK(got == want,
+                "{} is truncated: its header promises {} bytes of voxels, {} are there",
+                path.string(), total, have + std::min(got, want));
   }
   if (image.swapsize > 1 && image.byteorder != nifti_short_order())
-    nifti_swap_Nbytes(static_cast<std::int64_t>(total) / image.swapsize, image.swapsize, data.data());
+    nifti_swap_Nbytes(static_cast<std::int64_t>(total) / image.swapsize, image.swapsize,
+                      data.data());
   return data;
 }
 
@@ -88,12 +93,16 @@ std::vector<double> read_values(const fs::path& path, const nifti_image& image) 
     Convert convert;
   };
   static constexpr Type kTypes[] = {
-      {DT_UINT8, convert<std::uint8_t>},   {DT_INT8, convert<std::int8_t>},     {DT_UINT16, convert<std::uint16_t>},
-      {DT_INT16, convert<std::int16_t>},   {DT_UINT32, convert<std::uint32_t>}, {DT_INT32, convert<std::int32_t>},
-      {DT_UINT64, convert<std::uint64_t>}, {DT_INT64, convert<std::int64_t>},   {DT_FLOAT32, convert<float>},
-      {DT_FLOAT64, convert<double>},       {DT_FLOAT128, convert<long double>}};
-  const auto* type = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const Type& t) { return t.code == image.datatype; });
-  HPDLF_CHECK(type != std::end(kTypes), "{}: voxels of type {} are not supported; integers and floats are", path.string(),
+      {DT_UINT8, convert<std::uint8_t>},   {DT_INT8, convert<std::int8_t>},
+      {DT_UINT16, convert<std::uint16_t>}, {DT_INT16, convert<std::int16_t>},
+      {DT_UINT32, convert<std::uint32_t>}, {DT_INT32, convert<std::int32_t>},
+      {DT_UINT64, convert<std::uint64_t>}, {DT_INT64, convert<std::int64_t>},
+      {DT_FLOAT32, convert<float>},        {DT_FLOAT64, convert<double>},
+      {DT_FLOAT128, convert<long double>}};
+  const auto* type = std::find_if(std::begin(kTypes), std::end(kTypes),
+                                  [&](const Type& t) { return t.code == image.datatype; });
+  HPDLF_CHECK(type != std::end(kTypes),
+              "{}: voxels of type {} are not supported; integers and floats are", path.string(),
               nifti_datatype_string(image.datatype));
   const std::vector<std::byte> raw = read_raw(path, image);
   std::vector<double> values(static_cast<std::size_t>(image.nvox));
@@ -101,15 +110,17 @@ std::vector<double> read_values(const fs::path& path, const nifti_image& image) 
   return values;
 }
 
-void check_finite(const fs::path& path, const nifti_image& image, const std::vector<double>& values) {
+void check_finite(const fs::path& path, const nifti_image& image,
+                  const std::vector<double>& values) {
   const auto is_bad = [](double v) { return !std::isfinite(v); };
   const auto first = std::find_if(values.begin(), values.end(), is_bad);
   if (first == values.end()) return;
   const auto i = first - values.begin();
-  throw Error(fmt::format("{}: {} of {} voxels are NaN or Inf, the first at ({}, {}, {})", path.string(),
-                          std::count_if(first, values.end(), is_bad), values.size(), i % image.nx,
-                          i / image.nx % image.ny, i / (image.nx * image.ny) % image.nz),
-              "replace them before training, for example by the background value");
+  throw Error(
+      fmt::format("{}: {} of {} voxels are NaN or Inf, the first at ({}, {}, {})", path.string(),
+                  std::count_if(first, values.end(), is_bad), values.size(), i % image.nx,
+                  i / image.nx % image.ny, i / (image.nx * image.ny) % image.nz),
+      "replace them before training, for example by the background value");
 }
 
 Affine affine_of(const nifti_image& image) {
@@ -148,8 +159,10 @@ constexpr std::size_t kDataOffset = sizeof(nifti_1_header) + 4;
 
 nifti_1_header header_of(const LabelVolume& labels) {
   for (const auto e : labels.extents)
-    HPDLF_CHECK(e <= std::numeric_limits<std::int16_t>::max(), "labels {} are too large for NIfTI-1", to_string(labels.extents));
-  const std::int64_t dims[8] = {3, labels.extents[0], labels.extents[1], labels.extents[2], 1, 1, 1, 1};
+    HPDLF_CHECK(e <= std::numeric_limits<std::int16_t>::max(),
+                "labels {} are too large for NIfTI-1", to_string(labels.extents));
+  const std::int64_t dims[8] = {3, labels.extents[0], labels.extents[1], labels.extents[2], 1, 1, 1,
+                                1};
   const ImagePtr image(nifti_make_new_nim(dims, DT_UINT8, 0));
   for (std::size_t i = 0; i < 16; ++i) image->sto_xyz.m[i / 4][i % 4] = labels.affine[i];
   image->sform_code = NIFTI_XFORM_SCANNER_ANAT;
@@ -159,7 +172,8 @@ nifti_1_header header_of(const LabelVolume& labels) {
   image->xyz_units = NIFTI_UNITS_MM;
   image->intent_code = NIFTI_INTENT_LABEL;
   nifti_1_header header{};
-  HPDLF_ASSERT(nifti_convert_nim2n1hdr(image.get(), &header) == 0, "no NIfTI-1 header for labels {}", to_string(labels.extents));
+  HPDLF_ASSERT(nifti_convert_nim2n1hdr(image.get(), &header) == 0,
+               "no NIfTI-1 header for labels {}", to_string(labels.extents));
   header.vox_offset = static_cast<float>(kDataOffset);
   std::memcpy(header.magic, "n+1", 4);
   return header;
@@ -169,7 +183,9 @@ nifti_1_header header_of(const LabelVolume& labels) {
 std::vector<std::byte> gzip(const std::vector<std::byte>& content) {
   constexpr int kGzipWindow = 15 + 16;  // the largest window, with gzip's header
   z_stream stream{};
-  HPDLF_ASSERT(deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, kGzipWindow, 8, Z_DEFAULT_STRATEGY) == Z_OK, "zlib");
+  HPDLF_ASSERT(deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, kGzipWindow, 8,
+                            Z_DEFAULT_STRATEGY) == Z_OK,
+               "zlib");
   std::vector<std::byte> packed(deflateBound(&stream, static_cast<uLong>(content.size())));
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(content.data()));
   stream.avail_in = static_cast<uInt>(content.size());
@@ -187,7 +203,8 @@ std::vector<std::byte> gzip(const std::vector<std::byte>& content) {
 Volume read_image(const fs::path& path) {
   const ImagePtr image = read_header(path);
   Volume volume{extents_of(*image), affine_of(*image), {}};
-  volume.voxels = reordered<float>(read_scaled(path, *image), volume.extents, [](double v) { return static_cast<float>(v); });
+  volume.voxels = reordered<float>(read_scaled(path, *image), volume.extents,
+                                   [](double v) { return static_cast<float>(v); });
   return volume;
 }
 
@@ -197,23 +214,26 @@ RawLabels read_labels(const fs::path& path) {
   HPDLF_CHECK(e[3] == 1, "{}: labels must be 3-D, these have {} volumes", path.string(), e[3]);
   const std::vector<double> values = read_scaled(path, *image);
   for (const double v : values)
-    HPDLF_CHECK(v == std::floor(v) && std::abs(v) < 2e9, "{}: {} is no label: labels are integers", path.string(), v);
-  return {{e[0], e[1], e[2]}, affine_of(*image),
-          reordered<std::int32_t>(values, e, [](double v) { return static_cast<std::int32_t>(v); })};
+    HPDLF_CHECK(v == std::floor(v) && std::abs(v) < 2e9, "{}: {} is no label: labels are integers",
+                path.string(), v);
+  return {{e[0], e[1], e[2]}, affine_of(*image), reordered<std::int32_t>(values, e, [](double v) {
+            return static_cast<std::int32_t>(v);
+          })};
 }
 
 void write_labels(const fs::path& path, const LabelVolume& labels) {
   const std::string name = path.filename().string();
   const bool is_compressed = name.ends_with(".nii.gz");
-  HPDLF_CHECK(is_compressed || name.ends_with(".nii"), "{} is no name of a NIfTI file (.nii, .nii.gz)", path.string());
+  HPDLF_CHECK(is_compressed || name.ends_with(".nii"),
+              "{} is no name of a NIfTI file (.nii, .nii.gz)", path.string());
   const nifti_1_header header = header_of(labels);
   std::vector<std::byte> content(kDataOffset);  // the header, then 4 zero bytes: no extension
   std::memcpy(content.data(), &header, sizeof header);
   for (std::int64_t z = 0; z < labels.extents[2]; ++z)
     for (std::int64_t y = 0; y < labels.extents[1]; ++y)
       for (std::int64_t x = 0; x < labels.extents[0]; ++x)
-        content.push_back(
-            static_cast<std::byte>(labels.voxels[static_cast<std::size_t>((x * labels.extents[1] + y) * labels.extents[2] + z)]));
+        content.push_back(static_cast<std::byte>(labels.voxels[static_cast<std::size_t>(
+            (x * labels.extents[1] + y) * labels.extents[2] + z)]));
   write_file_atomically(path, is_compressed ? gzip(content) : content);
 }
 

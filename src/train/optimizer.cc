@@ -39,11 +39,15 @@ void add_optimizer(Graph& g, const std::vector<graph::Gradient>& gradients, cons
   const ValueId lr = g.add_input(kLearningRateInput, {DType::f32, {}});
   if (o.name == "adamw") {
     const ValueId step = g.add_input(kStepInput, {DType::f32, {}});
+    std::vector<ValueId> scalars{lr, step};
+    if (o.cycled_beta1) scalars.push_back(g.add_input(kBeta1Input, {DType::f32, {}}));
     const Attrs attrs{{"beta1", o.beta1}, {"beta2", o.beta2}, {"epsilon", o.epsilon}, {"weight_decay", o.weight_decay}};
     for (const auto& [parameter, gradient] : gradients) {
       const ValueId m = zero_state(g, parameter, ".exp_avg");
       const ValueId v = zero_state(g, parameter, ".exp_avg_sq");
-      add_update(g, "AdamW", {parameter, m, v}, {parameter, gradient, m, v, lr, step}, attrs);
+      std::vector<ValueId> inputs{parameter, gradient, m, v};
+      inputs.insert(inputs.end(), scalars.begin(), scalars.end());
+      add_update(g, "AdamW", {parameter, m, v}, std::move(inputs), attrs);
     }
   } else if (o.name == "sgd") {
     const Attrs attrs{{"momentum", o.momentum},

@@ -13,7 +13,8 @@ namespace {
 enum Stream : std::int64_t { kOrder = 1, kPatch = 2, kAugment = 3 };
 
 Philox random(std::uint64_t seed, Stream stream) {
-  return Philox(Hash().add(static_cast<std::int64_t>(seed)).add(static_cast<std::int64_t>(stream)).value());
+  return Philox(
+      Hash().add(static_cast<std::int64_t>(seed)).add(static_cast<std::int64_t>(stream)).value());
 }
 
 /// Uniform in [0, n) from 64 random bits, without a bias that matters (n < 2^32).
@@ -27,21 +28,23 @@ std::uint64_t below(std::uint64_t n, std::uint32_t high, std::uint32_t low) {
 SampleSource::SampleSource(const std::vector<VolumeCase>& cases, const LoaderOptions& options)
     : cases_(cases), options_(options) {
   HPDLF_CHECK(!cases.empty(), "no case to train on");
-  HPDLF_CHECK(options.patch.rank() == 3 && options.patch.elements() > 0, "patch {}; three positive extents are needed",
-              to_string(options.patch));
+  HPDLF_CHECK(options.patch.rank() == 3 && options.patch.elements() > 0,
+              "patch {}; three positive extents are needed", to_string(options.patch));
   for (const VolumeCase& c : cases) {
     const Extents space{c.image.extents[0], c.image.extents[1], c.image.extents[2]};
-    HPDLF_CHECK(c.image.extents[3] == channels(), "case {} has {} channels, case {} has {}", cases[0].name, channels(),
-                c.name, c.image.extents[3]);
-    HPDLF_ASSERT(c.labels.extents == space, "case {}: image {}, labels {}", c.name, to_string(space),
-                 to_string(c.labels.extents));
+    HPDLF_CHECK(c.image.extents[3] == channels(), "case {} has {} channels, case {} has {}",
+                cases[0].name, channels(), c.name, c.image.extents[3]);
+    HPDLF_ASSERT(c.labels.extents == space, "case {}: image {}, labels {}", c.name,
+                 to_string(space), to_string(c.labels.extents));
     for (int i = 0; i < 3; ++i)
       if (options.whole_volumes)
-        HPDLF_CHECK(space[i] <= options.patch[i], "case {} of {} voxels does not fit in a sample of {}", c.name,
-                    to_string(space), to_string(options.patch));
+        HPDLF_CHECK(space[i] <= options.patch[i],
+                    "case {} of {} voxels does not fit in a sample of {}", c.name, to_string(space),
+                    to_string(options.patch));
       else
-        HPDLF_CHECK(space[i] >= options.patch[i], "a patch of {} is larger than case {} of {} voxels",
-                    to_string(options.patch), c.name, to_string(space));
+        HPDLF_CHECK(space[i] >= options.patch[i],
+                    "a patch of {} is larger than case {} of {} voxels", to_string(options.patch),
+                    c.name, to_string(space));
   }
   if (options.whole_volumes) return;
   for (const VolumeCase& c : cases) {
@@ -75,18 +78,22 @@ Extents SampleSource::patch_corner(std::size_t which, std::int64_t number) const
   const auto choice = draw(low, 0);
   const auto place = draw(low, 1);
   const auto& of_class = voxels_of_class_[which];
-  const bool is_centred = !of_class.empty() && static_cast<double>(choice[0]) * 0x1p-32 < options_.foreground_share;
+  const bool is_centred =
+      !of_class.empty() && static_cast<double>(choice[0]) * 0x1p-32 < options_.foreground_share;
   Extents corner;
   if (is_centred) {
     const auto& voxels = of_class[below(of_class.size(), choice[1], choice[2])];
     const std::int64_t v = voxels[below(voxels.size(), place[0], place[1])];
-    const std::int64_t centre[3] = {v / (space[1] * space[2]), v / space[2] % space[1], v % space[2]};
+    const std::int64_t centre[3] = {v / (space[1] * space[2]), v / space[2] % space[1],
+                                    v % space[2]};
     for (int i = 0; i < 3; ++i)
-      corner.push_back(std::clamp<std::int64_t>(centre[i] - options_.patch[i] / 2, 0, space[i] - options_.patch[i]));
+      corner.push_back(std::clamp<std::int64_t>(centre[i] - options_.patch[i] / 2, 0,
+                                                space[i] - options_.patch[i]));
   } else {
     for (int i = 0; i < 3; ++i)
       corner.push_back(static_cast<std::int64_t>(
-          below(static_cast<std::uint64_t>(space[i] - options_.patch[i] + 1), place[static_cast<std::size_t>(i)], choice[3])));
+          below(static_cast<std::uint64_t>(space[i] - options_.patch[i] + 1),
+                place[static_cast<std::size_t>(i)], choice[3])));
   }
   return corner;
 }
@@ -94,7 +101,8 @@ Extents SampleSource::patch_corner(std::size_t which, std::int64_t number) const
 void SampleSource::make(std::int64_t number, Volume& image, LabelVolume& labels) const {
   const std::size_t which = case_of(number);
   const VolumeCase& c = cases_[which];
-  const std::uint64_t key = Hash().add(static_cast<std::int64_t>(options_.seed)).add(std::int64_t{kAugment}).value();
+  const std::uint64_t key =
+      Hash().add(static_cast<std::int64_t>(options_.seed)).add(std::int64_t{kAugment}).value();
   const auto index = static_cast<std::uint64_t>(number);
   if (options_.whole_volumes) {
     image = pad_to(c.image, 1, options_.patch);

@@ -22,7 +22,10 @@ std::vector<float> gaussian(std::int64_t extent) {
 class Blend {
  public:
   Blend(const Extents& space, const Extents& window, std::int64_t classes)
-      : space_(space), window_(window), classes_(classes), sums_(static_cast<std::size_t>(space.elements() * classes)) {
+      : space_(space),
+        window_(window),
+        classes_(classes),
+        sums_(static_cast<std::size_t>(space.elements() * classes)) {
     for (int i = 0; i < 3; ++i) weights_.push_back(gaussian(window[i]));
   }
 
@@ -31,12 +34,17 @@ class Blend {
     std::vector<float> weight(static_cast<std::size_t>(run));
     for (std::int64_t x = 0; x < window_[0]; ++x)
       for (std::int64_t y = 0; y < window_[1]; ++y) {
-        const float outer = weights_[0][static_cast<std::size_t>(x)] * weights_[1][static_cast<std::size_t>(y)];
+        const float outer =
+            weights_[0][static_cast<std::size_t>(x)] * weights_[1][static_cast<std::size_t>(y)];
         for (std::int64_t i = 0; i < run; ++i)
-          weight[static_cast<std::size_t>(i)] = outer * weights_[2][static_cast<std::size_t>(i / classes_)];
+          weight[static_cast<std::size_t>(i)] =
+              outer * weights_[2][static_cast<std::size_t>(i / classes_)];
         const float* from = probabilities.data() + (x * window_[1] + y) * run;
-        float* to = sums_.data() + (((corner[0] + x) * space_[1] + corner[1] + y) * space_[2] + corner[2]) * classes_;
-        for (std::int64_t i = 0; i < run; ++i) to[i] += weight[static_cast<std::size_t>(i)] * from[i];
+        float* to =
+            sums_.data() +
+            (((corner[0] + x) * space_[1] + corner[1] + y) * space_[2] + corner[2]) * classes_;
+        for (std::int64_t i = 0; i < run; ++i)
+          to[i] += weight[static_cast<std::size_t>(i)] * from[i];
       }
   }
 
@@ -57,14 +65,18 @@ class Blend {
 
 }  // namespace
 
-std::vector<Extents> window_positions(const Extents& volume, const Extents& window, double overlap) {
-  HPDLF_CHECK(overlap >= 0 && overlap < 1, "windows overlap by {} of their extent; 0 <= overlap < 1 is needed", overlap);
+std::vector<Extents> window_positions(const Extents& volume, const Extents& window,
+                                      double overlap) {
+  HPDLF_CHECK(overlap >= 0 && overlap < 1,
+              "windows overlap by {} of their extent; 0 <= overlap < 1 is needed", overlap);
   std::vector<std::int64_t> starts[3];
   for (int i = 0; i < 3; ++i) {
-    HPDLF_CHECK(window[i] >= 1 && window[i] <= volume[i], "a window of {} does not fit in a volume of {}", to_string(window),
+    HPDLF_CHECK(window[i] >= 1 && window[i] <= volume[i],
+                "a window of {} does not fit in a volume of {}", to_string(window),
                 to_string(volume));
     const std::int64_t room = volume[i] - window[i];
-    const auto step = std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(window[i]) * (1 - overlap)));
+    const auto step = std::max<std::int64_t>(
+        1, static_cast<std::int64_t>(static_cast<double>(window[i]) * (1 - overlap)));
     const std::int64_t gaps = (room + step - 1) / step;
     // Spread evenly: the last ends at the volume's end and no two are further apart than `step`.
     for (std::int64_t k = 0; k <= gaps; ++k) starts[i].push_back(gaps == 0 ? 0 : room * k / gaps);
@@ -76,9 +88,10 @@ std::vector<Extents> window_positions(const Extents& volume, const Extents& wind
   return positions;
 }
 
-LabelVolume segment(const Volume& image, const Extents& window, std::int64_t classes, double overlap,
-                    const WindowPredictor& predict) {
-  HPDLF_CHECK(classes >= 1 && classes <= 256, "{} classes; 1 to 256 fit in a label volume", classes);
+LabelVolume segment(const Volume& image, const Extents& window, std::int64_t classes,
+                    double overlap, const WindowPredictor& predict) {
+  HPDLF_CHECK(classes >= 1 && classes <= 256, "{} classes; 1 to 256 fit in a label volume",
+              classes);
   const Volume padded = pad_to(image, 1, window);
   const Extents space{padded.extents[0], padded.extents[1], padded.extents[2]};
   Blend blend(space, window, classes);
@@ -87,7 +100,8 @@ LabelVolume segment(const Volume& image, const Extents& window, std::int64_t cla
     for (int i = 0; i < 3; ++i) region.hi[i] += window[i];
     const std::vector<float> probabilities = predict(crop(padded, region).voxels);
     HPDLF_ASSERT(static_cast<std::int64_t>(probabilities.size()) == window.elements() * classes,
-                 "a window of {} gave {} probabilities for {} classes", to_string(window), probabilities.size(), classes);
+                 "a window of {} gave {} probabilities for {} classes", to_string(window),
+                 probabilities.size(), classes);
     blend.add(corner, probabilities);
   }
   const LabelVolume labels{space, image.affine, blend.winners()};

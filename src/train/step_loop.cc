@@ -55,7 +55,7 @@ class StepLoop {
 
  private:
   struct ScalarInputs {
-    graph::ValueId learning_rate = graph::kNone, step = graph::kNone;
+    graph::ValueId learning_rate = graph::kNone, step = graph::kNone, beta1 = graph::kNone;
   };
 
   ScalarInputs scalar_inputs() const {
@@ -64,6 +64,7 @@ class StepLoop {
     for (std::size_t i = 0; i < values.size(); ++i) {
       if (values[i].name == kLearningRateInput) ids.learning_rate = static_cast<graph::ValueId>(i);
       if (values[i].name == kStepInput) ids.step = static_cast<graph::ValueId>(i);
+      if (values[i].name == kBeta1Input) ids.beta1 = static_cast<graph::ValueId>(i);
     }
     return ids;
   }
@@ -71,6 +72,7 @@ class StepLoop {
   void add_scalars(runtime::StepInputs& batch, std::int64_t step) const {
     if (inputs_.learning_rate != graph::kNone)
       batch[inputs_.learning_rate] = scalar(learning_rate(options_.schedule, step, options_.steps));
+    if (inputs_.beta1 != graph::kNone) batch[inputs_.beta1] = scalar(cycled_momentum(options_.schedule, step, options_.steps));
     if (inputs_.step != graph::kNone) batch[inputs_.step] = scalar(static_cast<double>(step + 1));
   }
 

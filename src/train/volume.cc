@@ -24,7 +24,8 @@ LabelVolume resized(const LabelVolume& v, const Extents& space) {
 }
 
 /// Moves the origin of `affine` to voxel (x, y, z) and multiplies its columns by `step`.
-Affine placed(const Affine& affine, const std::array<double, 3>& origin, const std::array<double, 3>& step) {
+Affine placed(const Affine& affine, const std::array<double, 3>& origin,
+              const std::array<double, 3>& step) {
   Affine r = affine;
   for (std::size_t row = 0; row < 3; ++row) {
     for (std::size_t c = 0; c < 3; ++c) {
@@ -37,17 +38,19 @@ Affine placed(const Affine& affine, const std::array<double, 3>& origin, const s
 
 template <class V>
 V cropped(const V& v, const Box& region) {
-  HPDLF_ASSERT(Box::whole(space_of(v.extents)).contains(region), "crop {} of a volume {}", to_string(region),
-               to_string(v.extents));
+  HPDLF_ASSERT(Box::whole(space_of(v.extents)).contains(region), "crop {} of a volume {}",
+               to_string(region), to_string(v.extents));
   V r = resized(v, region.extents());
   const std::int64_t c = channels_of(v);
   const std::int64_t run = r.extents[2] * c;
   auto out = r.voxels.begin();
   for (std::int64_t x = region.lo[0]; x < region.hi[0]; ++x)
     for (std::int64_t y = region.lo[1]; y < region.hi[1]; ++y, out += run)
-      std::copy_n(v.voxels.begin() + ((x * v.extents[1] + y) * v.extents[2] + region.lo[2]) * c, run, out);
+      std::copy_n(v.voxels.begin() + ((x * v.extents[1] + y) * v.extents[2] + region.lo[2]) * c,
+                  run, out);
   r.affine = placed(v.affine,
-                    {static_cast<double>(region.lo[0]), static_cast<double>(region.lo[1]), static_cast<double>(region.lo[2])},
+                    {static_cast<double>(region.lo[0]), static_cast<double>(region.lo[1]),
+                     static_cast<double>(region.lo[2])},
                     {1, 1, 1});
   return r;
 }
@@ -57,14 +60,16 @@ V mirrored(const V& v) {
   V r = resized(v, space_of(v.extents));
   const std::int64_t plane = v.extents[1] * v.extents[2] * channels_of(v);
   for (std::int64_t x = 0; x < v.extents[0]; ++x)
-    std::copy_n(v.voxels.begin() + (v.extents[0] - 1 - x) * plane, plane, r.voxels.begin() + x * plane);
+    std::copy_n(v.voxels.begin() + (v.extents[0] - 1 - x) * plane, plane,
+                r.voxels.begin() + x * plane);
   r.affine = placed(v.affine, {static_cast<double>(v.extents[0] - 1), 0, 0}, {-1, 1, 1});
   return r;
 }
 
 Extents padded_space(const Extents& e, std::int64_t multiple, const Extents& least) {
   Extents r;
-  for (int i = 0; i < 3; ++i) r.push_back((std::max(e[i], least[i]) + multiple - 1) / multiple * multiple);
+  for (int i = 0; i < 3; ++i)
+    r.push_back((std::max(e[i], least[i]) + multiple - 1) / multiple * multiple);
   return r;
 }
 
@@ -89,7 +94,8 @@ Extents block_extents(const Extents& e, std::int64_t factor) {
 
 std::array<double, 3> spacing(const Affine& a) {
   std::array<double, 3> mm{};
-  for (std::size_t c = 0; c < 3; ++c) mm[c] = std::sqrt(a[c] * a[c] + a[4 + c] * a[4 + c] + a[8 + c] * a[8 + c]);
+  for (std::size_t c = 0; c < 3; ++c)
+    mm[c] = std::sqrt(a[c] * a[c] + a[4 + c] * a[4 + c] + a[8 + c] * a[8 + c]);
   return mm;
 }
 
@@ -105,8 +111,10 @@ Volume downsample(const Volume& v, std::int64_t f) {
         std::fill(sum.begin(), sum.end(), 0.0);
         for (std::int64_t i = 0; i < f * f; ++i) {
           const float* run =
-              v.voxels.data() + (((x * f + i / f) * v.extents[1] + y * f + i % f) * v.extents[2] + z * f) * c;
-          for (std::int64_t k = 0; k < f * c; ++k) sum[static_cast<std::size_t>(k % c)] += static_cast<double>(run[k]);
+              v.voxels.data() +
+              (((x * f + i / f) * v.extents[1] + y * f + i % f) * v.extents[2] + z * f) * c;
+          for (std::int64_t k = 0; k < f * c; ++k)
+            sum[static_cast<std::size_t>(k % c)] += static_cast<double>(run[k]);
         }
         for (const double s : sum) *out++ = static_cast<float>(s / static_cast<double>(f * f * f));
       }
@@ -123,7 +131,8 @@ LabelVolume downsample(const LabelVolume& v, std::int64_t f) {
   for (std::int64_t x = 0; x < r.extents[0]; ++x)
     for (std::int64_t y = 0; y < r.extents[1]; ++y)
       for (std::int64_t z = 0; z < r.extents[2]; ++z)
-        *out++ = v.voxels[static_cast<std::size_t>((x * f * v.extents[1] + y * f) * v.extents[2] + z * f)];
+        *out++ = v.voxels[static_cast<std::size_t>((x * f * v.extents[1] + y * f) * v.extents[2] +
+                                                   z * f)];
   const double centre = static_cast<double>(f - 1) / 2;
   const auto step = static_cast<double>(f);
   r.affine = placed(v.affine, {centre, centre, centre}, {step, step, step});
@@ -153,7 +162,8 @@ Volume pad_to(const Volume& v, std::int64_t multiple, const Extents& least) {
   if (r.extents == v.extents) return v;
   const auto c = static_cast<std::size_t>(channels_of(v));
   std::vector<float> lowest(v.voxels.begin(), v.voxels.begin() + static_cast<std::ptrdiff_t>(c));
-  for (std::size_t i = 0; i < v.voxels.size(); ++i) lowest[i % c] = std::min(lowest[i % c], v.voxels[i]);
+  for (std::size_t i = 0; i < v.voxels.size(); ++i)
+    lowest[i % c] = std::min(lowest[i % c], v.voxels[i]);
   for (std::size_t i = 0; i < r.voxels.size(); ++i) r.voxels[i] = lowest[i % c];
   paste_low(v, r);
   return r;

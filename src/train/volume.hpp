@@ -37,8 +37,10 @@ struct LabelVolume {
 /// Subtracts the mean and divides by the standard deviation, channel by channel (a constant channel becomes 0).
 void normalise_z_score(Volume& volume);
 /// Appends voxels at the high ends until every extent is a multiple of `multiple` and at least `least`: the minimum of the channel, or class 0.
-[[nodiscard]] Volume pad_to(const Volume& volume, std::int64_t multiple, const Extents& least = {1, 1, 1});
-[[nodiscard]] LabelVolume pad_to(const LabelVolume& labels, std::int64_t multiple, const Extents& least = {1, 1, 1});
+[[nodiscard]] Volume pad_to(const Volume& volume, std::int64_t multiple,
+                            const Extents& least = {1, 1, 1});
+[[nodiscard]] LabelVolume pad_to(const LabelVolume& labels, std::int64_t multiple,
+                                 const Extents& least = {1, 1, 1});
 /// The region [lo, hi) of the axes X, Y, Z.
 [[nodiscard]] Volume crop(const Volume& volume, const Box& region);
 [[nodiscard]] LabelVolume crop(const LabelVolume& labels, const Box& region);

@@ -1,11 +1,10 @@
 #include "train/volume_dataset.hpp"
 
-#include <glob.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <fstream>
+#include <glob.h>
 #include <map>
 #include <sstream>
 
@@ -22,7 +21,8 @@ std::vector<std::string> split(const std::string& text, char separator) {
   std::istringstream in(text);
   for (std::string item; std::getline(in, item, separator);) {
     const auto first = item.find_first_not_of(" \t");
-    if (first != std::string::npos) items.push_back(item.substr(first, item.find_last_not_of(" \t") - first + 1));
+    if (first != std::string::npos)
+      items.push_back(item.substr(first, item.find_last_not_of(" \t") - first + 1));
   }
   return items;
 }
@@ -49,8 +49,9 @@ std::vector<Channels> find_images(const std::vector<std::string>& entries) {
     for (const std::string& pattern : split(entry, ';')) channels.push_back(expand(pattern));
     HPDLF_CHECK(!channels.empty(), "an empty name in the list of images");
     for (const auto& files : channels)
-      HPDLF_CHECK(files.size() == channels[0].size(), "the channels of \"{}\" match {} and {} files", entry,
-                  channels[0].size(), files.size());
+      HPDLF_CHECK(files.size() == channels[0].size(),
+                  "the channels of \"{}\" match {} and {} files", entry, channels[0].size(),
+                  files.size());
     for (std::size_t i = 0; i < channels[0].size(); ++i) {
       Channels files;
       for (const auto& channel : channels) files.push_back(channel[i]);
@@ -61,20 +62,22 @@ std::vector<Channels> find_images(const std::vector<std::string>& entries) {
 }
 
 std::string affine_text(const Affine& a) {
-  return fmt::format("[{:.3f} {:.3f} {:.3f} {:.3f}; {:.3f} {:.3f} {:.3f} {:.3f}; {:.3f} {:.3f} {:.3f} {:.3f}]", a[0], a[1],
-                     a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11]);
+  return fmt::format(
+      "[{:.3f} {:.3f} {:.3f} {:.3f}; {:.3f} {:.3f} {:.3f} {:.3f}; {:.3f} {:.3f} {:.3f} {:.3f}]",
+      a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11]);
 }
 
-void check_same_grid(const fs::path& a, const Extents& ea, const Affine& fa, const fs::path& b, const Extents& eb,
-                     const Affine& fb) {
+void check_same_grid(const fs::path& a, const Extents& ea, const Affine& fa, const fs::path& b,
+                     const Extents& eb, const Affine& fb) {
   for (int i = 0; i < 3; ++i)
-    HPDLF_CHECK(ea[i] == eb[i], "{} has {} x {} x {} voxels, {} has {} x {} x {}: they must lie on one grid", a.string(),
-                ea[0], ea[1], ea[2], b.string(), eb[0], eb[1], eb[2]);
+    HPDLF_CHECK(ea[i] == eb[i],
+                "{} has {} x {} x {} voxels, {} has {} x {} x {}: they must lie on one grid",
+                a.string(), ea[0], ea[1], ea[2], b.string(), eb[0], eb[1], eb[2]);
   constexpr double kTolerance = 1e-2;  // mm: headers are rounded differently by different programs
   for (std::size_t i = 0; i < 16; ++i)
     if (std::abs(fa[i] - fb[i]) > kTolerance)
-      throw Error(fmt::format("{} and {} lie elsewhere in space: affines {} and {}", a.string(), b.string(),
-                              affine_text(fa), affine_text(fb)),
+      throw Error(fmt::format("{} and {} lie elsewhere in space: affines {} and {}", a.string(),
+                              b.string(), affine_text(fa), affine_text(fb)),
                   "resample the label file onto the image's grid");
 }
 
@@ -86,7 +89,8 @@ Volume read_channels(const Channels& files) {
   volumes.push_back(std::move(first));
   for (std::size_t i = 1; i < files.size(); ++i) {
     volumes.push_back(read_image(files[i]));
-    check_same_grid(files[0], volumes[0].extents, volumes[0].affine, files[i], volumes[i].extents, volumes[i].affine);
+    check_same_grid(files[0], volumes[0].extents, volumes[0].affine, files[i], volumes[i].extents,
+                    volumes[i].affine);
   }
   Extents extents = volumes[0].extents;
   extents[3] = 0;
@@ -96,7 +100,8 @@ Volume read_channels(const Channels& files) {
   const auto voxels = extents[0] * extents[1] * extents[2];
   for (std::int64_t i = 0; i < voxels; ++i)
     for (const auto& v : volumes)
-      all.voxels.insert(all.voxels.end(), v.voxels.begin() + i * v.extents[3], v.voxels.begin() + (i + 1) * v.extents[3]);
+      all.voxels.insert(all.voxels.end(), v.voxels.begin() + i * v.extents[3],
+                        v.voxels.begin() + (i + 1) * v.extents[3]);
   return all;
 }
 
@@ -120,11 +125,13 @@ class ClassMap {
   explicit ClassMap(const VolumeDataOptions& options) : options_(options) {
     const auto& entries = options.class_labels;
     if (entries.empty()) return;
-    HPDLF_CHECK(entries.size() == options.classes.size(), "`class_labels` has {} entries for {} classes", entries.size(),
+    HPDLF_CHECK(entries.size() == options.classes.size(),
+                "`class_labels` has {} entries for {} classes", entries.size(),
                 options.classes.size());
     if (!options.label_names.empty()) names_ = read_label_names(options.label_names);
     for (std::size_t k = 0; k < entries.size(); ++k)
-      for (const std::string& item : split(entries[k], ',')) add(item, static_cast<std::uint8_t>(k));
+      for (const std::string& item : split(entries[k], ','))
+        add(item, static_cast<std::uint8_t>(k));
   }
 
   /// @throws Error for a value of no class: value, how often, file.
@@ -158,7 +165,8 @@ class ClassMap {
   }
 
   void add_names(const std::string& pattern, std::uint8_t k) {
-    HPDLF_CHECK(!names_.empty(), "class \"{}\" names the label \"{}\", but `label_names` gives no file of names",
+    HPDLF_CHECK(!names_.empty(),
+                "class \"{}\" names the label \"{}\", but `label_names` gives no file of names",
                 options_.classes[k], pattern);
     const bool prefix = pattern.back() == '*';
     const std::string stem = prefix ? pattern.substr(0, pattern.size() - 1) : pattern;
@@ -171,8 +179,8 @@ class ClassMap {
     if (found) return;
     std::vector<std::string> known;
     for (const auto& [name, value] : names_) known.push_back(name);
-    throw Error(fmt::format("class \"{}\": no label is called \"{}\" in {}{}", options_.classes[k], pattern,
-                            options_.label_names.string(), did_you_mean(stem, known)));
+    throw Error(fmt::format("class \"{}\": no label is called \"{}\" in {}{}", options_.classes[k],
+                            pattern, options_.label_names.string(), did_you_mean(stem, known)));
   }
 
   int class_of(std::int32_t value) const {
@@ -183,9 +191,11 @@ class ClassMap {
     return value == 0 ? 0 : rest_;
   }
 
-  [[noreturn]] void fail(const std::vector<std::int32_t>& values, std::int32_t value, const fs::path& path) const {
-    throw Error(fmt::format("{}: label value {} ({} voxels) belongs to none of the {} classes", path.string(), value,
-                            std::count(values.begin(), values.end(), value), options_.classes.size()),
+  [[noreturn]] void fail(const std::vector<std::int32_t>& values, std::int32_t value,
+                         const fs::path& path) const {
+    throw Error(fmt::format("{}: label value {} ({} voxels) belongs to none of the {} classes",
+                            path.string(), value, std::count(values.begin(), values.end(), value),
+                            options_.classes.size()),
                 "add it to `data.class_labels`, or add a class");
   }
 
@@ -201,20 +211,23 @@ std::string case_name(const fs::path& image) {
 }
 
 /// Reads the cases of one list, at the working resolution, not normalised.
-std::vector<VolumeCase> load_list(const std::vector<std::string>& image_entries, const std::vector<std::string>& label_entries,
+std::vector<VolumeCase> load_list(const std::vector<std::string>& image_entries,
+                                  const std::vector<std::string>& label_entries,
                                   const ClassMap& classes) {
   const auto images = find_images(image_entries);
   std::vector<fs::path> labels;
   for (const auto& entry : label_entries)
     for (auto& file : expand(entry)) labels.push_back(std::move(file));
-  HPDLF_CHECK(images.size() == labels.size(), "{} images and {} label files: every case needs both", images.size(), labels.size());
+  HPDLF_CHECK(images.size() == labels.size(), "{} images and {} label files: every case needs both",
+              images.size(), labels.size());
   std::vector<VolumeCase> cases;
   for (std::size_t i = 0; i < images.size(); ++i) {
     const Volume image = read_channels(images[i]);
     const RawLabels raw = read_labels(labels[i]);
     check_same_grid(images[i][0], image.extents, image.affine, labels[i], raw.extents, raw.affine);
-    HPDLF_CHECK(cases.empty() || cases[0].image.extents[3] == image.extents[3], "{} has {} channels, {} has {}",
-                images[0][0].string(), cases[0].image.extents[3], images[i][0].string(), image.extents[3]);
+    HPDLF_CHECK(cases.empty() || cases[0].image.extents[3] == image.extents[3],
+                "{} has {} channels, {} has {}", images[0][0].string(), cases[0].image.extents[3],
+                images[i][0].string(), image.extents[3]);
     cases.push_back({case_name(images[i][0]), image, classes.map(raw, labels[i])});
   }
   return cases;
@@ -236,7 +249,8 @@ VolumeDataset split_hemispheres(const std::vector<VolumeCase>& cases) {
     left.hi[0] = middle;
     right.lo[0] = right.hi[0] - middle;
     set.train.push_back({c.name + "-left", crop(c.image, left), crop(c.labels, left)});
-    set.validation.push_back({c.name + "-right-mirrored", mirror_x(crop(c.image, right)), mirror_x(crop(c.labels, right))});
+    set.validation.push_back({c.name + "-right-mirrored", mirror_x(crop(c.image, right)),
+                              mirror_x(crop(c.labels, right))});
   }
   return set;
 }
@@ -245,10 +259,11 @@ VolumeDataset split_hemispheres(const std::vector<VolumeCase>& cases) {
 
 VolumeDataset load_volumes(const VolumeDataOptions& options) {
   static const std::vector<std::string> kSplits{"files", "hemispheres"};
-  HPDLF_CHECK(std::find(kSplits.begin(), kSplits.end(), options.split) != kSplits.end(), "unknown split `{}`{}",
-              options.split, did_you_mean(options.split, kSplits));
+  HPDLF_CHECK(std::find(kSplits.begin(), kSplits.end(), options.split) != kSplits.end(),
+              "unknown split `{}`{}", options.split, did_you_mean(options.split, kSplits));
   if (options.train_images.empty())
-    throw Error("no training images: `data.train_images` is empty", "name NIfTI files or a glob there");
+    throw Error("no training images: `data.train_images` is empty",
+                "name NIfTI files or a glob there");
   const ClassMap classes(options);
   VolumeDataset set;
   if (options.split == "hemispheres") {
@@ -278,7 +293,8 @@ std::string first_image(const std::vector<std::string>& entries) {
   return channels;
 }
 
-std::vector<float> class_weights(const std::vector<const LabelVolume*>& labels, std::int64_t classes) {
+std::vector<float> class_weights(const std::vector<const LabelVolume*>& labels,
+                                 std::int64_t classes) {
   std::vector<double> count(static_cast<std::size_t>(classes));
   double total = 0;
   for (const auto* volume : labels) {
@@ -300,8 +316,10 @@ std::vector<float> class_weights(const std::vector<const LabelVolume*>& labels, 
   return result;
 }
 
-std::vector<double> dice(const LabelVolume& truth, const LabelVolume& predicted, std::int64_t classes) {
-  HPDLF_CHECK(truth.extents == predicted.extents, "Dice of {} and {} labels", to_string(truth.extents), to_string(predicted.extents));
+std::vector<double> dice(const LabelVolume& truth, const LabelVolume& predicted,
+                         std::int64_t classes) {
+  HPDLF_CHECK(truth.extents == predicted.extents, "Dice of {} and {} labels",
+              to_string(truth.extents), to_string(predicted.extents));
   std::vector<std::int64_t> both(static_cast<std::size_t>(classes)), sum(both);
   for (std::size_t i = 0; i < truth.voxels.size(); ++i) {
     ++sum.at(truth.voxels[i]);
@@ -310,7 +328,8 @@ std::vector<double> dice(const LabelVolume& truth, const LabelVolume& predicted,
   }
   std::vector<double> result;
   for (std::size_t k = 1; k < sum.size(); ++k)
-    result.push_back(sum[k] == 0 ? 1.0 : 2.0 * static_cast<double>(both[k]) / static_cast<double>(sum[k]));
+    result.push_back(
+        sum[k] == 0 ? 1.0 : 2.0 * static_cast<double>(both[k]) / static_cast<double>(sum[k]));
   return result;
 }
 

@@ -46,8 +46,10 @@ struct VolumeDataset {
 [[nodiscard]] std::string first_image(const std::vector<std::string>& entries);
 
 /// Weights ~ 1 / sqrt(frequency of the class over all voxels), mean 1 over voxels; a class that never occurs gets the largest weight.
-[[nodiscard]] std::vector<float> class_weights(const std::vector<const LabelVolume*>& labels, std::int64_t classes);
+[[nodiscard]] std::vector<float> class_weights(const std::vector<const LabelVolume*>& labels,
+                                               std::int64_t classes);
 /// Dice coefficient of each class 1 .. classes-1: 2 |A and B| / (|A| + |B|); 1 if both are empty. Extents must agree.
-[[nodiscard]] std::vector<double> dice(const LabelVolume& truth, const LabelVolume& predicted, std::int64_t classes);
+[[nodiscard]] std::vector<double> dice(const LabelVolume& truth, const LabelVolume& predicted,
+                                       std::int64_t classes);
 
 }  // namespace hpdlf::train

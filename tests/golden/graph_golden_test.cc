@@ -13,13 +13,20 @@ using test::equals_golden;
 Graph skip_connection() {
   Graph graph("skip");
   Builder builder(graph);
-  const Builder::ConvOptions same{.out_channels = 4, .kernel = {3, 3}, .strides = {}, .pads = {1, 1}, .dilations = {}};
-  Builder::ConvOptions head{.out_channels = 2, .kernel = {1, 1}, .strides = {}, .pads = {}, .dilations = {}, .bias = false};
+  const Builder::ConvOptions same{
+      .out_channels = 4, .kernel = {3, 3}, .strides = {}, .pads = {1, 1}, .dilations = {}};
+  Builder::ConvOptions head{.out_channels = 2,
+                            .kernel = {1, 1},
+                            .strides = {},
+                            .pads = {},
+                            .dilations = {},
+                            .bias = false};
   const ValueId x = graph.add_input("image", {DType::f32, {1, 8, 8, 3}});
   const ValueId left = builder.relu("left.act", builder.conv("left", x, same));
   const ValueId right = builder.conv("right", left, same);
   const ValueId joined = builder.concat("join", {left, right});
-  const ValueId out = builder.op("out", "Add", {builder.conv("mix", joined, head), builder.conv("side", joined, head)});
+  const ValueId out = builder.op(
+      "out", "Add", {builder.conv("mix", joined, head), builder.conv("side", joined, head)});
   graph.fetch("loss", builder.op("loss", "ReduceSum", {out}, {{"keepdims", std::int64_t{0}}}));
   return graph;
 }
@@ -80,8 +87,15 @@ TEST(SplitConcatConv, LeavesGroupsAndOtherAxesAlone) {
   const ValueId x = graph.add_input("x", {DType::f32, {1, 8, 8, 2}});
   const ValueId rows = builder.concat("rows", {x, x}, 1);
   const ValueId channels = builder.concat("channels", {x, x});
-  builder.conv("over_rows", rows, {.out_channels = 2, .kernel = {1, 1}, .strides = {}, .pads = {}, .dilations = {}});
-  builder.conv("grouped", channels, {.out_channels = 2, .kernel = {1, 1}, .strides = {}, .pads = {}, .dilations = {}, .groups = 2});
+  builder.conv("over_rows", rows,
+               {.out_channels = 2, .kernel = {1, 1}, .strides = {}, .pads = {}, .dilations = {}});
+  builder.conv("grouped", channels,
+               {.out_channels = 2,
+                .kernel = {1, 1},
+                .strides = {},
+                .pads = {},
+                .dilations = {},
+                .groups = 2});
   const std::string before = print(graph);
 
   split_concat_conv(graph);

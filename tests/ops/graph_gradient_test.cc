@@ -1,8 +1,7 @@
 // Gradients and passes of small whole graphs, by numbers: what the text of the graph cannot show.
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <functional>
+#include <gtest/gtest.h>
 
 #include "base/philox.hpp"
 #include "graph/autodiff.hpp"
@@ -26,7 +25,8 @@ Tensor random_tensor(const graph::TensorType& type, std::uint64_t seed) {
 }
 
 /// Loss of `graph` at its initial parameters, with `distance` added to element `at` of `parameter`.
-float loss_at(const Graph& graph, const std::map<ValueId, Tensor>& inputs, ValueId parameter, std::size_t at, float distance) {
+float loss_at(const Graph& graph, const std::map<ValueId, Tensor>& inputs, ValueId parameter,
+              std::size_t at, float distance) {
   Oracle oracle(graph, 1);
   oracle.value(parameter).as<float>()[at] += distance;
   oracle.step(inputs);
@@ -37,19 +37,23 @@ float loss_at(const Graph& graph, const std::map<ValueId, Tensor>& inputs, Value
 void expect_gradients_of_differences(Graph& graph) {
   const std::vector<graph::Gradient> gradients = graph::differentiate(graph, graph.find("loss"));
   graph::verify(graph);
-  const std::map<ValueId, Tensor> inputs = {{graph.find("x"), random_tensor(graph.value(graph.find("x")).type, 2)}};
+  const std::map<ValueId, Tensor> inputs = {
+      {graph.find("x"), random_tensor(graph.value(graph.find("x")).type, 2)}};
   Oracle oracle(graph, 1);
   oracle.step(inputs);
   ASSERT_FALSE(gradients.empty());
   for (const auto& [parameter, gradient] : gradients) {
     const auto quotient = [&, p = parameter](std::size_t at, float step) {
-      return (loss_at(graph, inputs, p, at, step) - loss_at(graph, inputs, p, at, -step)) / (2 * step);
+      return (loss_at(graph, inputs, p, at, step) - loss_at(graph, inputs, p, at, -step)) /
+             (2 * step);
     };
     const auto values = oracle.value(gradient).as<float>();
     for (std::size_t at = 0; at < values.size(); at += 1 + values.size() / 5) {
-      constexpr float kStep = 1.0F / 64;  // large, because the loss is f32; two steps cancel the error of second order
+      constexpr float kStep =
+          1.0F / 64;  // large, because the loss is f32; two steps cancel the error of second order
       const float difference = (4 * quotient(at, kStep) - quotient(at, 2 * kStep)) / 3;
-      EXPECT_NEAR(values[at], difference, 2e-3 * (1 + std::abs(difference))) << graph.value(parameter).name << " element " << at;
+      EXPECT_NEAR(values[at], difference, 2e-3 * (1 + std::abs(difference)))
+          << graph.value(parameter).name << " element " << at;
     }
   }
 }
@@ -60,7 +64,8 @@ ValueId sum_of_squares(Builder& builder, ValueId y) {
   return loss;
 }
 
-const Builder::ConvOptions kSame{.out_channels = 4, .kernel = {3, 3}, .strides = {}, .pads = {1, 1}, .dilations = {}};
+const Builder::ConvOptions kSame{
+    .out_channels = 4, .kernel = {3, 3}, .strides = {}, .pads = {1, 1}, .dilations = {}};
 
 void build_skip(Builder& builder) {
   const ValueId x = builder.graph().add_input("x", {DType::f32, {2, 5, 6, 3}});
@@ -78,18 +83,22 @@ void build_residual(Builder& builder) {
 
 void build_shared_weight(Builder& builder) {
   const ValueId x = builder.graph().add_input("x", {DType::f32, {4, 4}});
-  const ValueId w = builder.graph().add_parameter("w", {DType::f32, {4, 4}}, {.kind = graph::Initializer::Kind::uniform, .a = -0.5, .b = 0.5});
-  sum_of_squares(builder, builder.op("second", "MatMul", {builder.op("first", "MatMul", {x, w}), w}));
+  const ValueId w = builder.graph().add_parameter(
+      "w", {DType::f32, {4, 4}}, {.kind = graph::Initializer::Kind::uniform, .a = -0.5, .b = 0.5});
+  sum_of_squares(builder,
+                 builder.op("second", "MatMul", {builder.op("first", "MatMul", {x, w}), w}));
 }
 
 void build_normalized(Builder& builder) {
   const ValueId x = builder.graph().add_input("x", {DType::f32, {2, 6, 6, 3}});
   const ValueId a = builder.instance_norm("norm1", builder.conv("conv1", x, kSame), 1e-5, "");
-  const ValueId b = builder.batch_norm("norm2", builder.conv("conv2", a, kSame), true, 0.1, 1e-5, "");
+  const ValueId b =
+      builder.batch_norm("norm2", builder.conv("conv2", a, kSame), true, 0.1, 1e-5, "");
   sum_of_squares(builder, builder.op("bounded", "Tanh", {b}));
 }
 
-class GraphGradientTest : public testing::TestWithParam<std::pair<const char*, void (*)(Builder&)>> {};
+class GraphGradientTest
+    : public testing::TestWithParam<std::pair<const char*, void (*)(Builder&)>> {};
 
 TEST_P(GraphGradientTest, EqualsDifferencesOfTheLoss) {
   Graph graph;
@@ -109,7 +118,8 @@ TEST_P(GraphGradientTest, EqualsDifferencesOfTheLossAfterPasses) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Graphs, GraphGradientTest,
-                         testing::Values(std::pair{"Skip", &build_skip}, std::pair{"Residual", &build_residual},
+                         testing::Values(std::pair{"Skip", &build_skip},
+                                         std::pair{"Residual", &build_residual},
                                          std::pair{"SharedWeight", &build_shared_weight},
                                          std::pair{"Normalized", &build_normalized}),
                          [](const auto& info) { return std::string(info.param.first); });

@@ -50,14 +50,17 @@ struct SlicePosition {
 
 Reference slice_reference(const SlicePosition& position) {
   return [position](ReferenceCall& call) {
-    for_each_index(call.out(0).extents,
-                   [&](const Extents& i) { call.out(0).at(i) = call.in(0).at(position.source(i)); });
+    for_each_index(call.out(0).extents, [&](const Extents& i) {
+      call.out(0).at(i) = call.in(0).at(position.source(i));
+    });
   };
 }
 
 Reference slice_grad_reference(const SlicePosition& position) {
   return [position](ReferenceCall& call) {
-    for_each_index(call.in(0).extents, [&](const Extents& i) { call.out(0).at(position.source(i)) = call.in(0).at(i); });
+    for_each_index(call.in(0).extents, [&](const Extents& i) {
+      call.out(0).at(position.source(i)) = call.in(0).at(i);
+    });
   };
 }
 
@@ -69,7 +72,8 @@ void transpose_reference(ReferenceCall& call) {
   for_each_index(call.out(0).extents, [&](const Extents& i) {
     Extents from = i;
     for (int d = 0; d < rank; ++d)
-      from[perm.empty() ? rank - 1 - d : static_cast<int>(perm[static_cast<std::size_t>(d)])] = i[d];
+      from[perm.empty() ? rank - 1 - d : static_cast<int>(perm[static_cast<std::size_t>(d)])] =
+          i[d];
     call.out(0).at(i) = call.in(0).at(from);
   });
 }
@@ -84,7 +88,8 @@ void expand_reference(ReferenceCall& call) {
 }
 
 void truncate_reference(ReferenceCall& call) {
-  for (std::int64_t i = 0; i < call.in(0).elements(); ++i) call.out(0)[i] = std::trunc(call.in(0)[i]);
+  for (std::int64_t i = 0; i < call.in(0).elements(); ++i)
+    call.out(0)[i] = std::trunc(call.in(0)[i]);
 }
 
 void add_concat_and_split(std::vector<OpCase>& cases) {
@@ -109,7 +114,9 @@ void add_concat_and_split(std::vector<OpCase>& cases) {
       Extents e = c.whole;
       e[c.axis < 0 ? static_cast<int>(c.axis) + e.rank() : static_cast<int>(c.axis)] = part;
       if (c.dtype != DType::u8) differentiate.push_back(static_cast<int>(inputs.size()));
-      inputs.push_back({.dtype = c.dtype, .extents = e, .draw = c.dtype == DType::u8 ? Draw::labels(200) : Draw{}});
+      inputs.push_back({.dtype = c.dtype,
+                        .extents = e,
+                        .draw = c.dtype == DType::u8 ? Draw::labels(200) : Draw{}});
       outputs.push_back({c.dtype, e});
     }
     const InputCase whole{.dtype = c.dtype, .extents = c.whole, .draw = inputs[0].draw};
@@ -139,8 +146,22 @@ void add_slices(std::vector<OpCase>& cases) {
     SlicePosition position;
   };
   const Cut cuts[] = {
-      {"middle_2x9x5x4", {2, 9, 5, 4}, {2, 4, 5, 4}, {3}, {7}, {1}, {}, {{0, 3, 0, 0}, {1, 1, 1, 1}}},
-      {"channels_from_back_3x4x8", {3, 4, 8}, {3, 4, 3}, {-3}, {100}, {-1}, {}, {{0, 0, 5}, {1, 1, 1}}},
+      {"middle_2x9x5x4",
+       {2, 9, 5, 4},
+       {2, 4, 5, 4},
+       {3},
+       {7},
+       {1},
+       {},
+       {{0, 3, 0, 0}, {1, 1, 1, 1}}},
+      {"channels_from_back_3x4x8",
+       {3, 4, 8},
+       {3, 4, 3},
+       {-3},
+       {100},
+       {-1},
+       {},
+       {{0, 0, 5}, {1, 1, 1}}},
       {"steps_7x9", {7, 9}, {3, 4}, {1, 0}, {7, 8}, {}, {2, 2}, {{1, 0}, {2, 2}}},
       {"backwards_5x6", {5, 6}, {5, 6}, {-1}, {-100}, {1}, {-1}, {{0, 5}, {1, -1}}},
       {"backwards_by_2_5x6", {5, 6}, {2, 6}, {3}, {0}, {0}, {-2}, {{3, 0}, {-2, 1}}}};
@@ -179,13 +200,16 @@ void add_reshapes(std::vector<OpCase>& cases) {
                             {"scalar", {1, 1}, {}, {}},
                             {"i64_3x8", {3, 8}, {24}, {24}, DType::i64}};
   for (const auto& c : changes)
-    cases.push_back({.name = c.name,
-                     .op = "Reshape",
-                     .attrs = {{"shape", c.shape}},
-                     .inputs = {{.dtype = c.dtype, .extents = c.x, .draw = is_float(c.dtype) ? Draw{} : Draw::labels(1000)}},
-                     .outputs = {{c.dtype, c.y}},
-                     .reference = same_order_reference,
-                     .differentiate = is_float(c.dtype) ? std::vector<int>{0} : std::vector<int>{}});
+    cases.push_back(
+        {.name = c.name,
+         .op = "Reshape",
+         .attrs = {{"shape", c.shape}},
+         .inputs = {{.dtype = c.dtype,
+                     .extents = c.x,
+                     .draw = is_float(c.dtype) ? Draw{} : Draw::labels(1000)}},
+         .outputs = {{c.dtype, c.y}},
+         .reference = same_order_reference,
+         .differentiate = is_float(c.dtype) ? std::vector<int>{0} : std::vector<int>{}});
 }
 
 void add_transposes(std::vector<OpCase>& cases) {
@@ -196,21 +220,25 @@ void add_transposes(std::vector<OpCase>& cases) {
     Extents y;
     DType dtype = DType::f32;
   };
-  const Change changes[] = {{"matrix_19x37", {19, 37}, {}, {37, 19}},
-                            {"heads_2x5x3x4", {2, 5, 3, 4}, {0, 2, 1, 3}, {2, 3, 5, 4}},
-                            {"channels_first_1x3x4x5x21", {1, 3, 4, 5, 21}, {0, 4, 1, 2, 3}, {1, 21, 3, 4, 5}},
-                            {"reversed_3x4x5", {3, 4, 5}, {}, {5, 4, 3}},
-                            {"same_3x4", {3, 4}, {0, 1}, {3, 4}},
-                            {"bf16_20x33", {20, 33}, {1, 0}, {33, 20}, DType::bf16},
-                            {"u8_20x33", {20, 33}, {1, 0}, {33, 20}, DType::u8}};
+  const Change changes[] = {
+      {"matrix_19x37", {19, 37}, {}, {37, 19}},
+      {"heads_2x5x3x4", {2, 5, 3, 4}, {0, 2, 1, 3}, {2, 3, 5, 4}},
+      {"channels_first_1x3x4x5x21", {1, 3, 4, 5, 21}, {0, 4, 1, 2, 3}, {1, 21, 3, 4, 5}},
+      {"reversed_3x4x5", {3, 4, 5}, {}, {5, 4, 3}},
+      {"same_3x4", {3, 4}, {0, 1}, {3, 4}},
+      {"bf16_20x33", {20, 33}, {1, 0}, {33, 20}, DType::bf16},
+      {"u8_20x33", {20, 33}, {1, 0}, {33, 20}, DType::u8}};
   for (const auto& c : changes)
-    cases.push_back({.name = c.name,
-                     .op = "Transpose",
-                     .attrs = {{"perm", c.perm}},
-                     .inputs = {{.dtype = c.dtype, .extents = c.x, .draw = is_float(c.dtype) ? Draw{} : Draw::labels(200)}},
-                     .outputs = {{c.dtype, c.y}},
-                     .reference = transpose_reference,
-                     .differentiate = c.dtype == DType::f32 ? std::vector<int>{0} : std::vector<int>{}});
+    cases.push_back(
+        {.name = c.name,
+         .op = "Transpose",
+         .attrs = {{"perm", c.perm}},
+         .inputs = {{.dtype = c.dtype,
+                     .extents = c.x,
+                     .draw = is_float(c.dtype) ? Draw{} : Draw::labels(200)}},
+         .outputs = {{c.dtype, c.y}},
+         .reference = transpose_reference,
+         .differentiate = c.dtype == DType::f32 ? std::vector<int>{0} : std::vector<int>{}});
 }
 
 void add_expansions(std::vector<OpCase>& cases) {
@@ -242,24 +270,26 @@ void add_casts(std::vector<OpCase>& cases) {
     Draw draw;
     Reference reference = same_order_reference;
   };
-  const Conversion conversions[] = {{"f32_to_bf16", DType::f32, DType::bf16, {}},
-                                    {"bf16_to_f32", DType::bf16, DType::f32, {}},
-                                    {"f32_to_f64", DType::f32, DType::f64, {}},
-                                    {"f64_to_f32", DType::f64, DType::f32, {}},
-                                    {"f64_to_bf16", DType::f64, DType::bf16, {}},
-                                    {"f32_to_f32", DType::f32, DType::f32, {}},
-                                    {"f32_to_i32", DType::f32, DType::i32, Draw::uniform(-99, 99), truncate_reference},
-                                    {"u8_to_f32", DType::u8, DType::f32, Draw::labels(256)},
-                                    {"i64_to_u8", DType::i64, DType::u8, Draw::labels(256)},
-                                    {"i32_to_i64", DType::i32, DType::i64, Draw::labels(70000)}};
+  const Conversion conversions[] = {
+      {"f32_to_bf16", DType::f32, DType::bf16, {}},
+      {"bf16_to_f32", DType::bf16, DType::f32, {}},
+      {"f32_to_f64", DType::f32, DType::f64, {}},
+      {"f64_to_f32", DType::f64, DType::f32, {}},
+      {"f64_to_bf16", DType::f64, DType::bf16, {}},
+      {"f32_to_f32", DType::f32, DType::f32, {}},
+      {"f32_to_i32", DType::f32, DType::i32, Draw::uniform(-99, 99), truncate_reference},
+      {"u8_to_f32", DType::u8, DType::f32, Draw::labels(256)},
+      {"i64_to_u8", DType::i64, DType::u8, Draw::labels(256)},
+      {"i32_to_i64", DType::i32, DType::i64, Draw::labels(70000)}};
   for (const auto& c : conversions)
-    cases.push_back({.name = c.name + "_3x5x11",
-                     .op = "Cast",
-                     .attrs = {{"to", std::string(name_of(c.to))}},
-                     .inputs = {{.dtype = c.from, .extents = {3, 5, 11}, .draw = c.draw}},
-                     .outputs = {{c.to, {3, 5, 11}}},
-                     .reference = c.reference,
-                     .differentiate = c.name == "f32_to_f64" ? std::vector<int>{0} : std::vector<int>{}});
+    cases.push_back(
+        {.name = c.name + "_3x5x11",
+         .op = "Cast",
+         .attrs = {{"to", std::string(name_of(c.to))}},
+         .inputs = {{.dtype = c.from, .extents = {3, 5, 11}, .draw = c.draw}},
+         .outputs = {{c.to, {3, 5, 11}}},
+         .reference = c.reference,
+         .differentiate = c.name == "f32_to_f64" ? std::vector<int>{0} : std::vector<int>{}});
 }
 
 void add_errors(std::vector<OpCase>& cases) {
@@ -281,11 +311,12 @@ void add_errors(std::vector<OpCase>& cases) {
                    .attrs = {{"starts", Integers{3}}, {"ends", Integers{3}}},
                    .inputs = {{.extents = {5}}},
                    .error = "is empty"});
-  cases.push_back({.name = "step_0",
-                   .op = "Slice",
-                   .attrs = {{"starts", Integers{0}}, {"ends", Integers{3}}, {"steps", Integers{0}}},
-                   .inputs = {{.extents = {5}}},
-                   .error = "holds 0"});
+  cases.push_back(
+      {.name = "step_0",
+       .op = "Slice",
+       .attrs = {{"starts", Integers{0}}, {"ends", Integers{3}}, {"steps", Integers{0}}},
+       .inputs = {{.extents = {5}}},
+       .error = "holds 0"});
   cases.push_back({.name = "elements_differ",
                    .op = "Reshape",
                    .attrs = {{"shape", Integers{4, -1}}},

@@ -3,11 +3,12 @@
 namespace hpdlf::test {
 
 std::size_t RefTensor::offset(const Extents& index) const {
-  HPDLF_CHECK(index.rank() == extents.rank(), "index {} into a tensor of extents {}", to_string(index), to_string(extents));
+  HPDLF_CHECK(index.rank() == extents.rank(), "index {} into a tensor of extents {}",
+              to_string(index), to_string(extents));
   std::int64_t at = 0;
   for (int i = 0; i < index.rank(); ++i) {
-    HPDLF_CHECK(index[i] >= 0 && index[i] < extents[i], "index {} into a tensor of extents {}", to_string(index),
-                to_string(extents));
+    HPDLF_CHECK(index[i] >= 0 && index[i] < extents[i], "index {} into a tensor of extents {}",
+                to_string(index), to_string(extents));
     at = at * extents[i] + index[i];
   }
   return static_cast<std::size_t>(at);

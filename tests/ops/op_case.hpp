@@ -94,7 +94,9 @@ struct Draw {
   [[nodiscard]] static Draw positive() { return {Kind::uniform, 0.5, 1.5}; }
   [[nodiscard]] static Draw nonzero() { return {Kind::nonzero, 0.1, 1}; }
   [[nodiscard]] static Draw distinct() { return {Kind::distinct, -1, 1}; }
-  [[nodiscard]] static Draw labels(std::int64_t classes) { return {Kind::labels, static_cast<double>(classes), 0}; }
+  [[nodiscard]] static Draw labels(std::int64_t classes) {
+    return {Kind::labels, static_cast<double>(classes), 0};
+  }
   [[nodiscard]] static Draw constant(double value) { return {Kind::constant, value, 0}; }
 };
 

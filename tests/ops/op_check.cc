@@ -12,7 +12,8 @@ DType coarsest_float(const graph::OpCall& call) {
   DType coarsest = DType::f64;
   for (const auto* types : {&call.inputs, &call.outputs})
     for (const auto& type : *types)
-      if (is_float(type.dtype) && unit_error("cpu", type.dtype) > unit_error("cpu", coarsest)) coarsest = type.dtype;
+      if (is_float(type.dtype) && unit_error("cpu", type.dtype) > unit_error("cpu", coarsest))
+        coarsest = type.dtype;
   return coarsest;
 }
 
@@ -36,11 +37,13 @@ CheckedCase::CheckedCase(const OpCase& op_case) : case_(op_case) {
   call_ = {.spec = &spec, .attrs = &attrs_, .inputs = {}, .outputs = {}};
   for (const auto& input : op_case.inputs) call_.inputs.push_back({input.dtype, input.extents});
   spec.infer(call_);
-  HPDLF_CHECK(call_.outputs.size() == op_case.outputs.size(), "inference gives {} outputs, the case expects {}",
-              call_.outputs.size(), op_case.outputs.size());
+  HPDLF_CHECK(call_.outputs.size() == op_case.outputs.size(),
+              "inference gives {} outputs, the case expects {}", call_.outputs.size(),
+              op_case.outputs.size());
   for (std::size_t i = 0; i < call_.outputs.size(); ++i)
-    HPDLF_CHECK(call_.outputs[i] == op_case.outputs[i], "output {} is inferred as {}, the case expects {}", i,
-                to_string(call_.outputs[i]), to_string(op_case.outputs[i]));
+    HPDLF_CHECK(call_.outputs[i] == op_case.outputs[i],
+                "output {} is inferred as {}, the case expects {}", i, to_string(call_.outputs[i]),
+                to_string(op_case.outputs[i]));
   rule_ = graph::tiling_rule(call_);
   rounding_ = coarsest_float(call_);
   inputs_ = draw_inputs(op_case);
@@ -48,7 +51,8 @@ CheckedCase::CheckedCase(const OpCase& op_case) : case_(op_case) {
 }
 
 std::vector<RefTensor> CheckedCase::reference_outputs(const std::vector<RefTensor>& inputs) const {
-  ReferenceCall call{.attrs = attrs_, .inputs = inputs, .outputs = {}, .seed = kSeed, .step = kStep};
+  ReferenceCall call{
+      .attrs = attrs_, .inputs = inputs, .outputs = {}, .seed = kSeed, .step = kStep};
   for (const auto& type : call_.outputs) call.outputs.emplace_back(type.extents);
   case_.reference(call);
   return std::move(call.outputs);
@@ -56,21 +60,31 @@ std::vector<RefTensor> CheckedCase::reference_outputs(const std::vector<RefTenso
 
 std::vector<Operand> CheckedCase::input_operands(std::int64_t padding) const {
   std::vector<Operand> operands;
-  for (std::size_t i = 0; i < inputs_.size(); ++i) operands.emplace_back(call_.inputs[i], inputs_[i], padding);
+  for (std::size_t i = 0; i < inputs_.size(); ++i)
+    operands.emplace_back(call_.inputs[i], inputs_[i], padding);
   return operands;
 }
 
-testing::AssertionResult CheckedCase::is_expected(const RefTensor& actual, std::size_t output) const {
-  return is_near(actual, expected_[output], is_float(call_.outputs[output].dtype) ? rounding_ : call_.outputs[output].dtype,
+testing::AssertionResult CheckedCase::is_expected(const RefTensor& actual,
+                                                  std::size_t output) const {
+  return is_near(actual, expected_[output],
+                 is_float(call_.outputs[output].dtype) ? rounding_ : call_.outputs[output].dtype,
                  case_.terms, case_.slack);
 }
 
-void CheckedCase::run(const codelets::Kernel* kernel, std::vector<TensorView> inputs, std::vector<TensorView> outputs,
-                      bool accumulate) const {
-  const codelets::KernelArgs args{.inputs = inputs, .outputs = outputs, .attrs = &attrs_, .accumulate = accumulate,
-                                  .workspace = {}, .seed = kSeed, .step = kStep};
-  if (kernel != nullptr) run_kernel(*kernel, args);
-  else run_kernel(case_.op, args);
+void CheckedCase::run(const codelets::Kernel* kernel, std::vector<TensorView> inputs,
+                      std::vector<TensorView> outputs, bool accumulate) const {
+  const codelets::KernelArgs args{.inputs = inputs,
+                                  .outputs = outputs,
+                                  .attrs = &attrs_,
+                                  .accumulate = accumulate,
+                                  .workspace = {},
+                                  .seed = kSeed,
+                                  .step = kStep};
+  if (kernel != nullptr)
+    run_kernel(*kernel, args);
+  else
+    run_kernel(case_.op, args);
 }
 
 void CheckedCase::check_kernels(std::int64_t padding) const {
@@ -80,12 +94,14 @@ void CheckedCase::check_kernels(std::int64_t padding) const {
     std::vector<Operand> outputs = empty_outputs(call_, padding);
     const std::vector<TensorView> input_views = views_of(inputs);
     const std::vector<TensorView> output_views = views_of(outputs);
-    const codelets::KernelArgs args{.inputs = input_views, .outputs = output_views, .attrs = &attrs_};
+    const codelets::KernelArgs args{
+        .inputs = input_views, .outputs = output_views, .attrs = &attrs_};
     if (kernel.supports != nullptr && !kernel.supports(args)) continue;
     ++kernels;
     run(&kernel, input_views, output_views);
     for (std::size_t i = 0; i < outputs.size(); ++i) {
-      EXPECT_TRUE(is_expected(content(outputs[i], call_.outputs[i].extents), i)) << "kernel " << kernel.variant << ", output " << i;
+      EXPECT_TRUE(is_expected(content(outputs[i], call_.outputs[i].extents), i))
+          << "kernel " << kernel.variant << ", output " << i;
       EXPECT_TRUE(outputs[i].is_untouched_outside(Box::whole(call_.outputs[i].extents)))
           << "kernel " << kernel.variant << " wrote between the rows of output " << i;
     }
@@ -101,10 +117,12 @@ void CheckedCase::check_in_place() const {
     std::vector<TensorView> output_views = views_of(outputs);
     Operand& shared = inputs[static_cast<std::size_t>(input)];
     const auto index = static_cast<std::size_t>(output);
-    if (call_.inputs[static_cast<std::size_t>(input)] != call_.outputs[index]) continue;  // a broadcast operand has no room
+    if (call_.inputs[static_cast<std::size_t>(input)] != call_.outputs[index])
+      continue;  // a broadcast operand has no room
     output_views[index] = shared.view();
     run(nullptr, views_of(inputs), output_views);
-    EXPECT_TRUE(is_expected(content(shared, call_.outputs[index].extents), index)) << "output " << output << " in input " << input;
+    EXPECT_TRUE(is_expected(content(shared, call_.outputs[index].extents), index))
+        << "output " << output << " in input " << input;
   }
 }
 
@@ -135,13 +153,15 @@ struct CheckedCase::Totals {
 
 // Inputs hold poison outside the tile's boxes. A tile that is not the first of its output region gives a partial sum: it is added
 // by the kernel where that can, else here.
-void CheckedCase::run_tile(const Box& tile, const std::vector<int>& coordinate, Totals& totals) const {
+void CheckedCase::run_tile(const Box& tile, const std::vector<int>& coordinate,
+                           Totals& totals) const {
   std::vector<Operand> inputs, outputs;
   std::vector<TensorView> input_views, output_views;
   inputs.reserve(inputs_.size());
   outputs.reserve(expected_.size());
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
-    const Box region = graph::TilingRule::operand_box(rule_.inputs[i], tile, call_.inputs[i].extents);
+    const Box region =
+        graph::TilingRule::operand_box(rule_.inputs[i], tile, call_.inputs[i].extents);
     inputs.emplace_back(call_.inputs[i], inputs_[i], region);
     input_views.push_back(inputs.back().view(region));
   }
@@ -152,7 +172,8 @@ void CheckedCase::run_tile(const Box& tile, const std::vector<int>& coordinate, 
     regions.push_back(graph::TilingRule::operand_box(rule_.outputs[i], tile, type.extents));
     bool is_first = true;
     for (std::size_t f = 0; f < coordinate.size(); ++f)
-      is_first = is_first && (coordinate[f] == 0 || !graph::TilingRule::is_missing(rule_.outputs[i], static_cast<int>(f)));
+      is_first = is_first && (coordinate[f] == 0 || !graph::TilingRule::is_missing(
+                                                        rule_.outputs[i], static_cast<int>(f)));
     const bool adds = i == 0 && !is_first && spec().accumulates;
     outputs.push_back(adds ? Operand(type, totals.outputs[i], regions[i]) : Operand(type));
     output_views.push_back(outputs.back().view(regions[i]));
@@ -161,7 +182,8 @@ void CheckedCase::run_tile(const Box& tile, const std::vector<int>& coordinate, 
   run(nullptr, input_views, output_views, accumulate);
 
   for (std::size_t i = 0; i < expected_.size(); ++i) {
-    EXPECT_TRUE(outputs[i].is_untouched_outside(regions[i])) << "tile " << to_string(tile) << " wrote outside its part of output " << i;
+    EXPECT_TRUE(outputs[i].is_untouched_outside(regions[i]))
+        << "tile " << to_string(tile) << " wrote outside its part of output " << i;
     const bool adds = i == 0 && accumulate;
     for_each_index(regions[i].extents(), [&](Extents index) {
       for (int d = 0; d < index.rank(); ++d) index[d] += regions[i].lo[d];
@@ -194,7 +216,8 @@ void CheckedCase::check_tiling(const std::vector<int>& parts) const {
     int sums = 1;
     for (std::size_t f = 0; f < parts.size(); ++f)
       if (graph::TilingRule::is_missing(rule_.outputs[i], static_cast<int>(f))) sums *= parts[f];
-    for (const int writes : totals.writes[i]) ASSERT_EQ(writes, sums) << "tiles that write an element of output " << i;
+    for (const int writes : totals.writes[i])
+      ASSERT_EQ(writes, sums) << "tiles that write an element of output " << i;
     EXPECT_TRUE(is_expected(totals.outputs[i], i)) << "output " << i;
   }
 }
@@ -202,17 +225,21 @@ void CheckedCase::check_tiling(const std::vector<int>& parts) const {
 graph::OpCall CheckedCase::part_of_call(const Box& tile) const {
   graph::OpCall part = call_;
   for (std::size_t i = 0; i < part.inputs.size(); ++i)
-    part.inputs[i].extents = graph::TilingRule::operand_box(rule_.inputs[i], tile, call_.inputs[i].extents).extents();
+    part.inputs[i].extents =
+        graph::TilingRule::operand_box(rule_.inputs[i], tile, call_.inputs[i].extents).extents();
   for (std::size_t i = 0; i < part.outputs.size(); ++i)
-    part.outputs[i].extents = graph::TilingRule::operand_box(rule_.outputs[i], tile, call_.outputs[i].extents).extents();
+    part.outputs[i].extents =
+        graph::TilingRule::operand_box(rule_.outputs[i], tile, call_.outputs[i].extents).extents();
   return part;
 }
 
 void CheckedCase::check_cost() const {
   const graph::Cost whole = spec().cost(call_);
   const double work = whole.flops + whole.bytes_read + whole.bytes_written;
-  EXPECT_TRUE(std::isfinite(work) && whole.flops >= 0 && whole.bytes_read >= 0 && whole.bytes_written > 0)
-      << whole.flops << " flops, " << whole.bytes_read << " bytes read, " << whole.bytes_written << " bytes written";
+  EXPECT_TRUE(std::isfinite(work) && whole.flops >= 0 && whole.bytes_read >= 0 &&
+              whole.bytes_written > 0)
+      << whole.flops << " flops, " << whole.bytes_read << " bytes read, " << whole.bytes_written
+      << " bytes written";
   for (const int factor : free_factors(2)) {
     Box half = rule_.iteration_space();
     half.hi[factor] /= 2;

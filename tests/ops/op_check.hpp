@@ -44,17 +44,21 @@ class CheckedCase {
   struct Totals;  // outputs put together from tiles
 
   /// Runs `kernel`, or the one that the registry selects if it is nullptr.
-  void run(const codelets::Kernel* kernel, std::vector<TensorView> inputs, std::vector<TensorView> outputs,
-           bool accumulate = false) const;
+  void run(const codelets::Kernel* kernel, std::vector<TensorView> inputs,
+           std::vector<TensorView> outputs, bool accumulate = false) const;
   void run_tile(const Box& tile, const std::vector<int>& coordinate, Totals& totals) const;
-  [[nodiscard]] std::vector<RefTensor> reference_outputs(const std::vector<RefTensor>& inputs) const;
+  [[nodiscard]] std::vector<RefTensor> reference_outputs(
+      const std::vector<RefTensor>& inputs) const;
   [[nodiscard]] std::vector<Operand> input_operands(std::int64_t padding = 0) const;
-  [[nodiscard]] testing::AssertionResult is_expected(const RefTensor& actual, std::size_t output) const;
+  [[nodiscard]] testing::AssertionResult is_expected(const RefTensor& actual,
+                                                     std::size_t output) const;
   [[nodiscard]] graph::OpCall part_of_call(const Box& tile) const;
 
-  [[nodiscard]] std::vector<RefTensor> computed_gradients(const std::vector<RefTensor>& directions) const;
+  [[nodiscard]] std::vector<RefTensor> computed_gradients(
+      const std::vector<RefTensor>& directions) const;
   /// d/ds of sum over outputs of <direction, reference(input + s * step)> at s = 0.
-  [[nodiscard]] double difference_quotient(int input, const RefTensor& step, const std::vector<RefTensor>& directions) const;
+  [[nodiscard]] double difference_quotient(int input, const RefTensor& step,
+                                           const std::vector<RefTensor>& directions) const;
 
   const OpCase& case_;
   Attrs attrs_;

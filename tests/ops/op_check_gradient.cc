@@ -13,24 +13,29 @@
 namespace hpdlf::test {
 namespace {
 
-constexpr double kStepSize = 1e-5;   // truncation ~ step^2, rounding ~ 1e-16 / step: both far below f32
-constexpr std::int64_t kSamples = 10;  // single elements checked; a random direction checks all others together
+constexpr double kStepSize =
+    1e-5;  // truncation ~ step^2, rounding ~ 1e-16 / step: both far below f32
+constexpr std::int64_t kSamples =
+    10;  // single elements checked; a random direction checks all others together
 
 Tensor stored(const graph::TensorType& type, const RefTensor& values) {
   Tensor tensor(type);
-  for (std::int64_t i = 0; i < values.elements(); ++i) store_element(tensor.data.data(), type.dtype, i, values[i]);
+  for (std::int64_t i = 0; i < values.elements(); ++i)
+    store_element(tensor.data.data(), type.dtype, i, values[i]);
   return tensor;
 }
 
 RefTensor loaded(const Tensor& tensor) {
   RefTensor values(tensor.type.extents);
-  for (std::int64_t i = 0; i < values.elements(); ++i) values[i] = load_element(tensor.data.data(), tensor.type.dtype, i);
+  for (std::int64_t i = 0; i < values.elements(); ++i)
+    values[i] = load_element(tensor.data.data(), tensor.type.dtype, i);
   return values;
 }
 
 }  // namespace
 
-std::vector<RefTensor> CheckedCase::computed_gradients(const std::vector<RefTensor>& directions) const {
+std::vector<RefTensor> CheckedCase::computed_gradients(
+    const std::vector<RefTensor>& directions) const {
   graph::Graph graph(case_.name);
   std::map<graph::ValueId, Tensor> given;
   std::vector<graph::ValueId> inputs, by;
@@ -44,20 +49,24 @@ std::vector<RefTensor> CheckedCase::computed_gradients(const std::vector<RefTens
   for (std::size_t i = 0; i < expected_.size(); ++i) {
     const graph::ValueId seed = graph.add_input(fmt::format("r{}", i), call_.outputs[i]);
     given[seed] = stored(call_.outputs[i], directions[i]);
-    if (is_float(call_.outputs[i].dtype)) seeds.push_back({graph.output(node, static_cast<int>(i)), seed});
+    if (is_float(call_.outputs[i].dtype))
+      seeds.push_back({graph.output(node, static_cast<int>(i)), seed});
   }
   const std::vector<graph::Gradient> gradients = graph::differentiate(graph, seeds, by);
   graph::verify(graph);
-  HPDLF_CHECK(gradients.size() == by.size(), "{} of {} inputs have a gradient", gradients.size(), by.size());
+  HPDLF_CHECK(gradients.size() == by.size(), "{} of {} inputs have a gradient", gradients.size(),
+              by.size());
 
   Oracle oracle(graph, kSeed, kStep);
   oracle.step(given);
   std::vector<RefTensor> computed;
-  for (const auto& gradient : gradients) computed.push_back(loaded(oracle.value(gradient.gradient)));
+  for (const auto& gradient : gradients)
+    computed.push_back(loaded(oracle.value(gradient.gradient)));
   return computed;
 }
 
-double CheckedCase::difference_quotient(int input, const RefTensor& step, const std::vector<RefTensor>& directions) const {
+double CheckedCase::difference_quotient(int input, const RefTensor& step,
+                                        const std::vector<RefTensor>& directions) const {
   const auto loss_at = [&](double distance) {
     std::vector<RefTensor> inputs = inputs_;
     RefTensor& x = inputs.at(static_cast<std::size_t>(input));
@@ -78,7 +87,8 @@ void CheckedCase::check_gradient() const {
   std::int64_t terms = case_.terms;
   for (std::size_t i = 0; i < expected_.size(); ++i) {
     directions.push_back(draw_uniform(call_.outputs[i], fmt::format("direction{}", i)));
-    terms = std::max(terms, expected_[i].elements());  // a gradient may sum over every output element
+    terms =
+        std::max(terms, expected_[i].elements());  // a gradient may sum over every output element
   }
   const std::vector<RefTensor> computed = computed_gradients(directions);
   const Philox random(29);
@@ -87,7 +97,9 @@ void CheckedCase::check_gradient() const {
     const int input = case_.differentiate[k];
     double scale = 0;
     for (const double g : gradient.data) scale = std::max(scale, std::abs(g));
-    const double bound = error_bound("cpu", rounding_, terms, scale > 0 ? scale : 1, std::max(case_.slack, 1.0)) + 1e-8;
+    const double bound =
+        error_bound("cpu", rounding_, terms, scale > 0 ? scale : 1, std::max(case_.slack, 1.0)) +
+        1e-8;
 
     const std::int64_t n = gradient.elements();
     for (std::int64_t s = 0; s < std::min(kSamples, n); ++s) {
@@ -103,7 +115,8 @@ void CheckedCase::check_gradient() const {
       step[i] = random.uniform(static_cast<std::uint64_t>(i), 1) < 0.5F ? -1 : 1;
       slope += step[i] * gradient[i];
     }
-    EXPECT_NEAR(slope, difference_quotient(input, step, directions), 2 * bound * std::sqrt(static_cast<double>(n)))
+    EXPECT_NEAR(slope, difference_quotient(input, step, directions),
+                2 * bound * std::sqrt(static_cast<double>(n)))
         << "slope along a random direction of input " << input;
   }
 }

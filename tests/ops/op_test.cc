@@ -1,8 +1,7 @@
 // Checks every operator case of every family; op_case.hpp lists what.
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <functional>
+#include <gtest/gtest.h>
 #include <set>
 
 #include "tests/ops/op_check.hpp"
@@ -21,15 +20,21 @@ std::vector<CasePtr> cases_where(const std::function<bool(const OpCase&)>& condi
 
 bool is_regular(const OpCase& op_case) { return op_case.error.empty(); }
 
-const graph::OpSpec* spec_of(const OpCase& op_case) { return graph::op_registry().find(op_case.op); }
+const graph::OpSpec* spec_of(const OpCase& op_case) {
+  return graph::op_registry().find(op_case.op);
+}
 
-std::string case_name(const testing::TestParamInfo<CasePtr>& info) { return info.param->op + "_" + info.param->name; }
+std::string case_name(const testing::TestParamInfo<CasePtr>& info) {
+  return info.param->op + "_" + info.param->name;
+}
 
 class OperatorTest : public testing::TestWithParam<CasePtr> {};
 
 TEST_P(OperatorTest, KernelsEqualReference) { CheckedCase(*GetParam()).check_kernels(0); }
 
-TEST_P(OperatorTest, KernelsEqualReferenceOnStridedViews) { CheckedCase(*GetParam()).check_kernels(3); }
+TEST_P(OperatorTest, KernelsEqualReferenceOnStridedViews) {
+  CheckedCase(*GetParam()).check_kernels(3);
+}
 
 TEST_P(OperatorTest, CostIsPositiveAndGrowsWithSize) { CheckedCase(*GetParam()).check_cost(); }
 
@@ -39,8 +44,9 @@ TEST_P(OperatorTest, TiledEqualsWhole) {
   const auto check = [&](const std::vector<std::pair<int, int>>& cuts) {
     std::vector<int> parts(factors, 1);
     for (const auto& [factor, n] : cuts) parts[static_cast<std::size_t>(factor)] = n;
-    SCOPED_TRACE(fmt::format("parts per factor: {}", to_string(Extents(std::span<const std::int64_t>(
-                                                         std::vector<std::int64_t>(parts.begin(), parts.end()))))));
+    SCOPED_TRACE(fmt::format("parts per factor: {}",
+                             to_string(Extents(std::span<const std::int64_t>(
+                                 std::vector<std::int64_t>(parts.begin(), parts.end()))))));
     checked.check_tiling(parts);
   };
   for (const int parts : {2, 3})
@@ -54,17 +60,22 @@ INSTANTIATE_TEST_SUITE_P(All, OperatorTest, testing::ValuesIn(cases_where(is_reg
 
 class OperatorGradientTest : public testing::TestWithParam<CasePtr> {};
 
-TEST_P(OperatorGradientTest, EqualsFiniteDifferencesOfReference) { CheckedCase(*GetParam()).check_gradient(); }
+TEST_P(OperatorGradientTest, EqualsFiniteDifferencesOfReference) {
+  CheckedCase(*GetParam()).check_gradient();
+}
 
 INSTANTIATE_TEST_SUITE_P(All, OperatorGradientTest,
-                         testing::ValuesIn(cases_where([](const OpCase& c) { return is_regular(c) && !c.differentiate.empty(); })),
+                         testing::ValuesIn(cases_where([](const OpCase& c) {
+                           return is_regular(c) && !c.differentiate.empty();
+                         })),
                          case_name);
 
 class OperatorAccumulateTest : public testing::TestWithParam<CasePtr> {};
 
 TEST_P(OperatorAccumulateTest, AddsToWhatIsThere) { CheckedCase(*GetParam()).check_accumulate(); }
 
-INSTANTIATE_TEST_SUITE_P(All, OperatorAccumulateTest, testing::ValuesIn(cases_where([](const OpCase& c) {
+INSTANTIATE_TEST_SUITE_P(All, OperatorAccumulateTest,
+                         testing::ValuesIn(cases_where([](const OpCase& c) {
                            return is_regular(c) && spec_of(c) != nullptr && spec_of(c)->accumulates;
                          })),
                          case_name);
@@ -73,8 +84,10 @@ class OperatorInPlaceTest : public testing::TestWithParam<CasePtr> {};
 
 TEST_P(OperatorInPlaceTest, EqualsReference) { CheckedCase(*GetParam()).check_in_place(); }
 
-INSTANTIATE_TEST_SUITE_P(All, OperatorInPlaceTest, testing::ValuesIn(cases_where([](const OpCase& c) {
-                           return is_regular(c) && spec_of(c) != nullptr && !spec_of(c)->in_place.empty();
+INSTANTIATE_TEST_SUITE_P(All, OperatorInPlaceTest,
+                         testing::ValuesIn(cases_where([](const OpCase& c) {
+                           return is_regular(c) && spec_of(c) != nullptr &&
+                                  !spec_of(c)->in_place.empty();
                          })),
                          case_name);
 
@@ -93,8 +106,10 @@ TEST_P(OperatorErrorTest, NamesWhatIsWrong) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, OperatorErrorTest,
-                         testing::ValuesIn(cases_where([](const OpCase& c) { return !is_regular(c); })), case_name);
+INSTANTIATE_TEST_SUITE_P(All, OperatorErrorTest, testing::ValuesIn(cases_where([](const OpCase& c) {
+                           return !is_regular(c);
+                         })),
+                         case_name);
 
 TEST(OperatorCases, CoverEveryOperatorAndEveryGradient) {
   std::set<std::string> covered, differentiated;
@@ -106,7 +121,8 @@ TEST(OperatorCases, CoverEveryOperatorAndEveryGradient) {
 
   for (const auto* spec : graph::op_registry().all()) {
     EXPECT_TRUE(covered.count(spec->name)) << spec->name << " has no case";
-    EXPECT_TRUE(spec->gradient == nullptr || differentiated.count(spec->name)) << "no case differentiates " << spec->name;
+    EXPECT_TRUE(spec->gradient == nullptr || differentiated.count(spec->name))
+        << "no case differentiates " << spec->name;
   }
 }
 

@@ -30,17 +30,22 @@ void draw_distinct(RefTensor& tensor, double a, double b, const Philox& random) 
     std::swap(order[static_cast<std::size_t>(i)],
               order[random(static_cast<std::uint64_t>(i))[0] % static_cast<std::size_t>(i + 1)]);
   for (std::int64_t i = 0; i < n; ++i)
-    tensor[i] = a + (b - a) * (static_cast<double>(order[static_cast<std::size_t>(i)]) + 0.5) / static_cast<double>(n);
+    tensor[i] = a + (b - a) * (static_cast<double>(order[static_cast<std::size_t>(i)]) + 0.5) /
+                        static_cast<double>(n);
 }
 
 double draw_one(const Draw& draw, const Philox& random, std::uint64_t i) {
   const double u = random.uniform(i);
   switch (draw.kind) {
-    case Draw::Kind::labels: return std::floor(u * draw.a);
-    case Draw::Kind::constant: return draw.a;
-    case Draw::Kind::nonzero: return (draw.a + (draw.b - draw.a) * u) * (random.uniform(i, 1) < 0.5F ? -1 : 1);
+    case Draw::Kind::labels:
+      return std::floor(u * draw.a);
+    case Draw::Kind::constant:
+      return draw.a;
+    case Draw::Kind::nonzero:
+      return (draw.a + (draw.b - draw.a) * u) * (random.uniform(i, 1) < 0.5F ? -1 : 1);
     case Draw::Kind::uniform:
-    case Draw::Kind::distinct: break;
+    case Draw::Kind::distinct:
+      break;
   }
   return draw.a + (draw.b - draw.a) * u;
 }
@@ -48,7 +53,8 @@ double draw_one(const Draw& draw, const Philox& random, std::uint64_t i) {
 RefTensor draw_tensor(const InputCase& input, const std::string& name) {
   const Philox random(Hash().add(name).value());
   RefTensor tensor(input.extents);
-  if (input.draw.kind == Draw::Kind::distinct) draw_distinct(tensor, input.draw.a, input.draw.b, random);
+  if (input.draw.kind == Draw::Kind::distinct)
+    draw_distinct(tensor, input.draw.a, input.draw.b, random);
   else
     for (std::int64_t i = 0; i < tensor.elements(); ++i)
       tensor[i] = draw_one(input.draw, random, static_cast<std::uint64_t>(i));
@@ -61,7 +67,8 @@ RefTensor draw_tensor(const InputCase& input, const std::string& name) {
 std::vector<RefTensor> draw_inputs(const OpCase& op_case) {
   std::vector<RefTensor> inputs;
   for (std::size_t i = 0; i < op_case.inputs.size(); ++i)
-    inputs.push_back(draw_tensor(op_case.inputs[i], fmt::format("{}/{}/{}", op_case.op, op_case.name, i)));
+    inputs.push_back(
+        draw_tensor(op_case.inputs[i], fmt::format("{}/{}/{}", op_case.op, op_case.name, i)));
   if (!op_case.derive) return inputs;
   op_case.derive(inputs);
   for (std::size_t i = 0; i < inputs.size(); ++i)
@@ -76,12 +83,14 @@ RefTensor draw_uniform(const graph::TensorType& type, const std::string& name) {
 Operand::Operand(const graph::TensorType& type, std::int64_t padding) {
   Extents allocated = type.extents;
   for (int i = 1; i + 1 < allocated.rank(); ++i) allocated[i] += padding;
-  storage_.resize(static_cast<std::size_t>(allocated.elements()) * size_of(type.dtype), std::byte{kPoison});
+  storage_.resize(static_cast<std::size_t>(allocated.elements()) * size_of(type.dtype),
+                  std::byte{kPoison});
   view_ = TensorView::dense(storage_.data(), type.dtype, type.extents);
   view_.strides = dense_strides(allocated);
 }
 
-Operand::Operand(const graph::TensorType& type, const RefTensor& values, const Box& region, std::int64_t padding)
+Operand::Operand(const graph::TensorType& type, const RefTensor& values, const Box& region,
+                 std::int64_t padding)
     : Operand(type, padding) {
   for_each_index(region.extents(), [&](Extents index) {
     for (int i = 0; i < index.rank(); ++i) index[i] += region.lo[i];
@@ -95,9 +104,13 @@ std::int64_t Operand::offset(const Extents& index) const {
   return at;
 }
 
-double Operand::at(const Extents& index) const { return load_element(storage_.data(), view_.dtype, offset(index)); }
+double Operand::at(const Extents& index) const {
+  return load_element(storage_.data(), view_.dtype, offset(index));
+}
 
-void Operand::set(const Extents& index, double value) { store_element(storage_.data(), view_.dtype, offset(index), value); }
+void Operand::set(const Extents& index, double value) {
+  store_element(storage_.data(), view_.dtype, offset(index), value);
+}
 
 bool Operand::is_untouched_outside(const Box& region) const {
   std::vector<std::byte> rest = storage_;
@@ -109,12 +122,14 @@ bool Operand::is_untouched_outside(const Box& region) const {
   return std::all_of(rest.begin(), rest.end(), [](std::byte b) { return b == std::byte{kPoison}; });
 }
 
-testing::AssertionResult is_near(const RefTensor& actual, const RefTensor& expected, DType rounding, std::int64_t terms,
-                                 double slack) {
+testing::AssertionResult is_near(const RefTensor& actual, const RefTensor& expected, DType rounding,
+                                 std::int64_t terms, double slack) {
   double scale = 0;
   for (const double x : expected.data) scale = std::max(scale, std::abs(x));
-  const double denormal = rounding == DType::f64 ? 0x1p-1022 : 0x1p-126;  // results below may be flushed to zero
-  const double bound = std::max(error_bound("cpu", rounding, terms, scale > 0 ? scale : 1, slack), is_float(rounding) ? denormal : 0);
+  const double denormal =
+      rounding == DType::f64 ? 0x1p-1022 : 0x1p-126;  // results below may be flushed to zero
+  const double bound = std::max(error_bound("cpu", rounding, terms, scale > 0 ? scale : 1, slack),
+                                is_float(rounding) ? denormal : 0);
   double worst = -1;
   Extents where;
   for_each_index(expected.extents, [&](const Extents& index) {
@@ -125,9 +140,10 @@ testing::AssertionResult is_near(const RefTensor& actual, const RefTensor& expec
     where = index;
   });
   if (worst <= bound) return testing::AssertionSuccess();
-  return testing::AssertionFailure() << fmt::format("at {} of {}: {:.9g}, expected {:.9g}; the error {:.3g} is above {:.3g}",
-                                                    to_string(where), to_string(expected.extents), actual.at(where),
-                                                    expected.at(where), worst, bound);
+  return testing::AssertionFailure()
+         << fmt::format("at {} of {}: {:.9g}, expected {:.9g}; the error {:.3g} is above {:.3g}",
+                        to_string(where), to_string(expected.extents), actual.at(where),
+                        expected.at(where), worst, bound);
 }
 
 RefTensor content(const Operand& operand, const Extents& extents) {

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <gtest/gtest.h>
-
 #include <string>
 #include <vector>
 
@@ -22,7 +21,8 @@ class Operand {
   /// All poison; `padding` extra elements along every dimension but the innermost and the outermost make the view strided.
   explicit Operand(const graph::TensorType& type, std::int64_t padding = 0);
   /// Holds `values` in `region` and poison elsewhere.
-  Operand(const graph::TensorType& type, const RefTensor& values, const Box& region, std::int64_t padding = 0);
+  Operand(const graph::TensorType& type, const RefTensor& values, const Box& region,
+          std::int64_t padding = 0);
   Operand(const graph::TensorType& type, const RefTensor& values, std::int64_t padding = 0)
       : Operand(type, values, Box::whole(type.extents), padding) {}
   Operand(Operand&&) = default;  // not copyable: the view points into the storage
@@ -43,8 +43,8 @@ class Operand {
 
 /// Element-wise |actual - expected| <= bound(dtype, terms, max |expected|, slack); the message names the worst element.
 /// `rounding` is the coarsest float type of the call: errors are in its unit.
-[[nodiscard]] testing::AssertionResult is_near(const RefTensor& actual, const RefTensor& expected, DType rounding,
-                                               std::int64_t terms, double slack);
+[[nodiscard]] testing::AssertionResult is_near(const RefTensor& actual, const RefTensor& expected,
+                                               DType rounding, std::int64_t terms, double slack);
 /// Content of an operand, as doubles.
 [[nodiscard]] RefTensor content(const Operand& operand, const Extents& extents);
 

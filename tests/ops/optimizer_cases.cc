@@ -20,7 +20,8 @@ void sgd_reference(ReferenceCall& call) {
 
 /// torch.optim.AdamW of PyTorch 2, as its documentation writes it.
 void adamw_reference(ReferenceCall& call) {
-  const double beta1 = call.attrs.real("beta1"), beta2 = call.attrs.real("beta2"),
+  const double beta1 = call.has_input(6) ? call.in(6)[0] : call.attrs.real("beta1");
+  const double beta2 = call.attrs.real("beta2"),
                rate = call.in(4)[0], t = call.in(5)[0];
   for (std::int64_t i = 0; i < call.in(0).elements(); ++i) {
     const double g = call.in(1)[i];
@@ -61,6 +62,13 @@ OpCase adamw(const std::string& name, const Extents& param, double step, const A
           .reference = adamw_reference};
 }
 
+/// beta1 given anew every step, as one-cycle schedules do.
+OpCase adamw_cycled() {
+  OpCase c = adamw("cycled_beta1_17", {17}, 5);
+  c.inputs.push_back({.extents = {}, .draw = Draw::constant(0.875)});
+  return c;
+}
+
 }  // namespace
 
 std::vector<OpCase> optimizer_cases() {
@@ -73,6 +81,7 @@ std::vector<OpCase> optimizer_cases() {
       sgd("dampening_37", {37}, {{"momentum", 0.8}, {"dampening", 0.3}}),
       sgd("scalar", {}, {{"momentum", 0.9}}),
       adamw("first_step_5x3x3x3x7", {5, 3, 3, 3, 7}, 1),
+      adamw_cycled(),
       adamw("step_1000_7x2x11", {7, 2, 11}, 1000),
       adamw("options_33", {33}, 7,
             {{"beta1", 0.8}, {"beta2", 0.95}, {"epsilon", 1e-3}, {"weight_decay", 0.2}}),

@@ -44,15 +44,17 @@ std::size_t first_maximum(const RefTensor& x, const std::vector<Extents>& taps) 
 }
 
 void max_pool_reference(ReferenceCall& call) {
-  for_each_window(call.attrs, call.in(0).extents, call.out(0).extents, [&](const Extents& out, const auto& taps) {
-    call.out(0).at(out) = call.in(0).at(taps[first_maximum(call.in(0), taps)]);
-  });
+  for_each_window(call.attrs, call.in(0).extents, call.out(0).extents,
+                  [&](const Extents& out, const auto& taps) {
+                    call.out(0).at(out) = call.in(0).at(taps[first_maximum(call.in(0), taps)]);
+                  });
 }
 
 void max_pool_grad_reference(ReferenceCall& call) {
-  for_each_window(call.attrs, call.in(0).extents, call.in(1).extents, [&](const Extents& out, const auto& taps) {
-    call.out(0).at(taps[first_maximum(call.in(0), taps)]) += call.in(1).at(out);
-  });
+  for_each_window(call.attrs, call.in(0).extents, call.in(1).extents,
+                  [&](const Extents& out, const auto& taps) {
+                    call.out(0).at(taps[first_maximum(call.in(0), taps)]) += call.in(1).at(out);
+                  });
 }
 
 double averaged_elements(const Attrs& attrs, int spatial, std::size_t inside) {
@@ -62,17 +64,20 @@ double averaged_elements(const Attrs& attrs, int spatial, std::size_t inside) {
 
 void average_pool_reference(ReferenceCall& call) {
   const RefTensor& x = call.in(0);
-  for_each_window(call.attrs, x.extents, call.out(0).extents, [&](const Extents& out, const auto& taps) {
-    for (const auto& tap : taps)
-      call.out(0).at(out) += x.at(tap) / averaged_elements(call.attrs, x.extents.rank() - 2, taps.size());
-  });
+  for_each_window(
+      call.attrs, x.extents, call.out(0).extents, [&](const Extents& out, const auto& taps) {
+        for (const auto& tap : taps)
+          call.out(0).at(out) +=
+              x.at(tap) / averaged_elements(call.attrs, x.extents.rank() - 2, taps.size());
+      });
 }
 
 void average_pool_grad_reference(ReferenceCall& call) {
   const Extents& x = call.out(0).extents;
   for_each_window(call.attrs, x, call.in(0).extents, [&](const Extents& out, const auto& taps) {
     for (const auto& tap : taps)
-      call.out(0).at(tap) += call.in(0).at(out) / averaged_elements(call.attrs, x.rank() - 2, taps.size());
+      call.out(0).at(tap) +=
+          call.in(0).at(out) / averaged_elements(call.attrs, x.rank() - 2, taps.size());
   });
 }
 
@@ -87,7 +92,13 @@ struct Geometry {
 std::vector<Geometry> geometries() {
   return {
       {"k2s2_2x6x4x8x16", {2, 2, 2}, {2, 2, 2}, {}, {}, {2, 6, 4, 8, 16}, {2, 3, 2, 4, 16}},
-      {"k3s2p1_1x7x5x6x5", {3, 3, 3}, {2, 2, 2}, {1, 1, 1, 1, 1, 1}, {}, {1, 7, 5, 6, 5}, {1, 4, 3, 3, 5}},
+      {"k3s2p1_1x7x5x6x5",
+       {3, 3, 3},
+       {2, 2, 2},
+       {1, 1, 1, 1, 1, 1},
+       {},
+       {1, 7, 5, 6, 5},
+       {1, 4, 3, 3, 5}},
       {"k3s1p1_1x5x4x6x3", {3, 3, 3}, {}, {1, 1, 1, 1, 1, 1}, {}, {1, 5, 4, 6, 3}, {1, 5, 4, 6, 3}},
       {"anisotropic_2x5x9x7", {1, 3}, {1, 2}, {0, 1, 0, 0}, {}, {2, 5, 9, 7}, {2, 5, 4, 7}},
       {"dilated_1x9x8x17", {2, 3}, {2, 1}, {1, 2, 0, 2}, {3, 2}, {1, 9, 8, 17}, {1, 4, 8, 17}},
@@ -97,7 +108,10 @@ std::vector<Geometry> geometries() {
 }
 
 Attrs attrs_of(const Geometry& g) {
-  return {{"kernel_shape", g.kernel}, {"strides", g.strides}, {"pads", g.pads}, {"dilations", g.dilations}};
+  return {{"kernel_shape", g.kernel},
+          {"strides", g.strides},
+          {"pads", g.pads},
+          {"dilations", g.dilations}};
 }
 
 void add_max_cases(std::vector<OpCase>& cases, const Geometry& g) {
@@ -114,7 +128,9 @@ void add_max_cases(std::vector<OpCase>& cases, const Geometry& g) {
     cases.push_back({.name = g.name + (has_ties ? "_ties" : ""),
                      .op = "MaxPoolGrad",
                      .attrs = attrs_of(g),
-                     .inputs = {{.dtype = g.dtype, .extents = g.x, .draw = has_ties ? Draw::labels(2) : Draw::distinct()},
+                     .inputs = {{.dtype = g.dtype,
+                                 .extents = g.x,
+                                 .draw = has_ties ? Draw::labels(2) : Draw::distinct()},
                                 {.dtype = g.dtype, .extents = g.y}},
                      .outputs = {{g.dtype, g.x}},
                      .reference = max_pool_grad_reference,

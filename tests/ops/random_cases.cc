@@ -8,9 +8,11 @@ namespace {
 
 void dropout_reference(ReferenceCall& call) {
   const double ratio = call.attrs.real("ratio");
-  const Philox philox(Hash().add(static_cast<std::int64_t>(call.seed)).add(call.attrs.integer("stream")).value());
+  const Philox philox(
+      Hash().add(static_cast<std::int64_t>(call.seed)).add(call.attrs.integer("stream")).value());
   for (std::int64_t i = 0; i < call.in(0).elements(); ++i) {
-    const bool keeps = philox.uniform(static_cast<std::uint64_t>(i), static_cast<std::uint64_t>(call.step)) >= ratio;
+    const bool keeps = philox.uniform(static_cast<std::uint64_t>(i),
+                                      static_cast<std::uint64_t>(call.step)) >= ratio;
     call.out(0)[i] = keeps ? call.in(0)[i] / (1 - ratio) : 0;
   }
 }

@@ -16,14 +16,17 @@ Extents reduced_index(const Extents& index, const Attrs& attrs) {
   const bool keepdims = attrs.integer("keepdims") != 0;
   Extents result;
   for (int i = 0; i < index.rank(); ++i)
-    if (!reduced[static_cast<std::size_t>(i)]) result.push_back(index[i]);
-    else if (keepdims) result.push_back(0);
+    if (!reduced[static_cast<std::size_t>(i)])
+      result.push_back(index[i]);
+    else if (keepdims)
+      result.push_back(0);
   return result;
 }
 
 void sum_reference(ReferenceCall& call) {
-  for_each_index(call.in(0).extents,
-                 [&](const Extents& i) { call.out(0).at(reduced_index(i, call.attrs)) += call.in(0).at(i); });
+  for_each_index(call.in(0).extents, [&](const Extents& i) {
+    call.out(0).at(reduced_index(i, call.attrs)) += call.in(0).at(i);
+  });
 }
 
 void sum_square_reference(ReferenceCall& call) {
@@ -34,12 +37,14 @@ void sum_square_reference(ReferenceCall& call) {
 
 void mean_reference(ReferenceCall& call) {
   sum_reference(call);
-  const auto count = static_cast<double>(call.in(0).elements()) / static_cast<double>(call.out(0).elements());
+  const auto count =
+      static_cast<double>(call.in(0).elements()) / static_cast<double>(call.out(0).elements());
   for (auto& y : call.out(0).data) y /= count;
 }
 
 void max_reference(ReferenceCall& call) {
-  std::fill(call.out(0).data.begin(), call.out(0).data.end(), -std::numeric_limits<double>::infinity());
+  std::fill(call.out(0).data.begin(), call.out(0).data.end(),
+            -std::numeric_limits<double>::infinity());
   for_each_index(call.in(0).extents, [&](const Extents& i) {
     double& y = call.out(0).at(reduced_index(i, call.attrs));
     y = std::max(y, call.in(0).at(i));
@@ -47,7 +52,8 @@ void max_reference(ReferenceCall& call) {
 }
 
 void min_reference(ReferenceCall& call) {
-  std::fill(call.out(0).data.begin(), call.out(0).data.end(), std::numeric_limits<double>::infinity());
+  std::fill(call.out(0).data.begin(), call.out(0).data.end(),
+            std::numeric_limits<double>::infinity());
   for_each_index(call.in(0).extents, [&](const Extents& i) {
     double& y = call.out(0).at(reduced_index(i, call.attrs));
     y = std::min(y, call.in(0).at(i));
@@ -130,12 +136,13 @@ void add_reductions(std::vector<OpCase>& cases, const Shape& s) {
 
 void add_gradients(std::vector<OpCase>& cases, const Shape& s) {
   Attrs attrs = attrs_of(s);
-  cases.push_back({.name = s.name,
-                   .op = "ReduceSumSquareGrad",
-                   .attrs = attrs,
-                   .inputs = {{.dtype = s.dtype, .extents = s.x}, {.dtype = s.dtype, .extents = s.y}},
-                   .outputs = {{s.dtype, s.x}},
-                   .reference = sum_square_grad_reference});
+  cases.push_back(
+      {.name = s.name,
+       .op = "ReduceSumSquareGrad",
+       .attrs = attrs,
+       .inputs = {{.dtype = s.dtype, .extents = s.x}, {.dtype = s.dtype, .extents = s.y}},
+       .outputs = {{s.dtype, s.x}},
+       .reference = sum_square_grad_reference});
   cases.push_back({.name = s.name + "_ties",
                    .op = "ReduceExtremumGrad",
                    .attrs = attrs,
@@ -145,7 +152,9 @@ void add_gradients(std::vector<OpCase>& cases, const Shape& s) {
                    .outputs = {{s.dtype, s.x}},
                    .reference = extremum_grad_reference,
                    .derive = [attrs](std::vector<RefTensor>& inputs) {
-                     ReferenceCall call{.attrs = attrs, .inputs = {inputs[0]}, .outputs = {RefTensor(inputs[1].extents)}};
+                     ReferenceCall call{.attrs = attrs,
+                                        .inputs = {inputs[0]},
+                                        .outputs = {RefTensor(inputs[1].extents)}};
                      max_reference(call);
                      inputs[1] = call.outputs[0];
                    }});

@@ -10,9 +10,11 @@ namespace {
 using Integers = std::vector<std::int64_t>;
 using Reals = std::vector<double>;
 
-double source_of(std::int64_t i, std::int64_t from, std::int64_t to, double scale, const std::string& mode) {
+double source_of(std::int64_t i, std::int64_t from, std::int64_t to, double scale,
+                 const std::string& mode) {
   if (mode == "half_pixel") return (static_cast<double>(i) + 0.5) / scale - 0.5;
-  if (mode == "pytorch_half_pixel") return to > 1 ? (static_cast<double>(i) + 0.5) / scale - 0.5 : 0;
+  if (mode == "pytorch_half_pixel")
+    return to > 1 ? (static_cast<double>(i) + 0.5) / scale - 0.5 : 0;
   if (mode == "align_corners")
     return to > 1 ? static_cast<double>(i * (from - 1)) / static_cast<double>(to - 1) : 0;
   return static_cast<double>(i) / scale;  // asymmetric
@@ -20,14 +22,16 @@ double source_of(std::int64_t i, std::int64_t from, std::int64_t to, double scal
 
 std::int64_t nearest_of(double x, const std::string& mode) {
   const double half = x - std::floor(x);
-  if (mode == "floor" || (mode == "round_prefer_floor" && half <= 0.5) || (mode == "round_prefer_ceil" && half < 0.5))
+  if (mode == "floor" || (mode == "round_prefer_floor" && half <= 0.5) ||
+      (mode == "round_prefer_ceil" && half < 0.5))
     return static_cast<std::int64_t>(std::floor(x));
   return static_cast<std::int64_t>(std::ceil(x));
 }
 
 /// body(index of x, weight) for the elements of x that make element `out` of y.
 template <class Body>
-void for_each_tap(const Attrs& attrs, const Extents& x, const Extents& y, const Extents& out, const Body& body) {
+void for_each_tap(const Attrs& attrs, const Extents& x, const Extents& y, const Extents& out,
+                  const Body& body) {
   const bool is_linear = attrs.string("mode") == "linear";
   for_each_index(Extents::filled(x.rank(), is_linear ? 2 : 1), [&](const Extents& side) {
     Extents in = out;
@@ -36,7 +40,8 @@ void for_each_tap(const Attrs& attrs, const Extents& x, const Extents& y, const 
       const auto& scales = attrs.reals("scales");
       const double scale = scales.empty() ? static_cast<double>(y[d]) / static_cast<double>(x[d])
                                           : scales[static_cast<std::size_t>(d)];
-      const double at = source_of(out[d], x[d], y[d], scale, attrs.string("coordinate_transformation_mode"));
+      const double at =
+          source_of(out[d], x[d], y[d], scale, attrs.string("coordinate_transformation_mode"));
       if (is_linear) {
         const double fraction = at - std::floor(at);
         in[d] = static_cast<std::int64_t>(std::floor(at)) + side[d];
@@ -54,8 +59,9 @@ void resize_reference(ReferenceCall& call) {
   const Extents& x = call.in(0).extents;
   const Extents& y = call.out(0).extents;
   for_each_index(y, [&](const Extents& out) {
-    for_each_tap(call.attrs, x, y, out,
-                 [&](const Extents& in, double weight) { call.out(0).at(out) += weight * call.in(0).at(in); });
+    for_each_tap(call.attrs, x, y, out, [&](const Extents& in, double weight) {
+      call.out(0).at(out) += weight * call.in(0).at(in);
+    });
   });
 }
 
@@ -63,8 +69,9 @@ void resize_grad_reference(ReferenceCall& call) {
   const Extents& x = call.out(0).extents;
   const Extents& y = call.in(0).extents;
   for_each_index(y, [&](const Extents& out) {
-    for_each_tap(call.attrs, x, y, out,
-                 [&](const Extents& in, double weight) { call.out(0).at(in) += weight * call.in(0).at(out); });
+    for_each_tap(call.attrs, x, y, out, [&](const Extents& in, double weight) {
+      call.out(0).at(in) += weight * call.in(0).at(out);
+    });
   });
 }
 
@@ -78,19 +85,33 @@ std::vector<OpCase> resize_cases() {
     std::string mode = "nearest", coordinates = "half_pixel", nearest = "round_prefer_floor";
   };
   const Change changes[] = {
-      {"nearest_x2_1x3x2x4x5", {1, 3, 2, 4, 5}, {1, 6, 4, 8, 5}, {1, 2, 2, 2, 1}, "nearest", "asymmetric", "floor"},
+      {"nearest_x2_1x3x2x4x5",
+       {1, 3, 2, 4, 5},
+       {1, 6, 4, 8, 5},
+       {1, 2, 2, 2, 1},
+       "nearest",
+       "asymmetric",
+       "floor"},
       {"linear_x2_1x3x2x4x5", {1, 3, 2, 4, 5}, {1, 6, 4, 8, 5}, {1, 2, 2, 2, 1}, "linear"},
       {"linear_down_2x9x7x18", {2, 9, 7, 18}, {2, 4, 3, 18}, {1, 0.5, 0.5, 1}, "linear"},
       {"align_corners_2x4x5x3", {2, 4, 5, 3}, {2, 7, 11, 3}, {}, "linear", "align_corners"},
       {"pytorch_to_1_2x4x3", {2, 4, 3}, {2, 1, 3}, {}, "linear", "pytorch_half_pixel"},
-      {"nearest_ceil_2x5x6", {2, 5, 6}, {2, 8, 6}, {}, "nearest", "half_pixel", "round_prefer_ceil"},
+      {"nearest_ceil_2x5x6",
+       {2, 5, 6},
+       {2, 8, 6},
+       {},
+       "nearest",
+       "half_pixel",
+       "round_prefer_ceil"},
       {"nearest_down_2x9x6", {2, 9, 6}, {2, 4, 6}, {}, "nearest", "align_corners", "ceil"},
       {"channels_3x4", {3, 4}, {3, 7}, {}, "linear"},
       {"scale_without_change_2x3", {2, 3}, {2, 3}, {1, 1.2}, "linear"},
   };
   std::vector<OpCase> cases;
   for (const auto& c : changes) {
-    Attrs attrs{{"scales", c.scales}, {"mode", c.mode}, {"coordinate_transformation_mode", c.coordinates},
+    Attrs attrs{{"scales", c.scales},
+                {"mode", c.mode},
+                {"coordinate_transformation_mode", c.coordinates},
                 {"nearest_mode", c.nearest}};
     if (c.scales.empty()) attrs.set("sizes", Integers(c.y.begin(), c.y.end()));
     cases.push_back({.name = c.name,
@@ -115,7 +136,10 @@ std::vector<OpCase> resize_cases() {
                    .attrs = {{"scales", Reals{2}}, {"sizes", Integers{4}}},
                    .inputs = {{.extents = {2}}},
                    .error = "not both"});
-  cases.push_back({.name = "neither_scales_nor_sizes", .op = "Resize", .inputs = {{.extents = {2}}}, .error = "not neither"});
+  cases.push_back({.name = "neither_scales_nor_sizes",
+                   .op = "Resize",
+                   .inputs = {{.extents = {2}}},
+                   .error = "not neither"});
   cases.push_back({.name = "scales_of_another_rank",
                    .op = "Resize",
                    .attrs = {{"scales", Reals{2, 2}}},

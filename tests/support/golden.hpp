@@ -1,19 +1,20 @@
 // Golden text: what a pass or a planner prints, kept in tests/golden/NAME.txt and compared line by line.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include <gtest/gtest.h>
-
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <gtest/gtest.h>
 #include <sstream>
 #include <string>
 
 namespace hpdlf::test {
 
 /// Compares `text` with tests/golden/NAME.txt; with UPDATE_GOLDEN=1 in the environment writes the file instead.
-[[nodiscard]] inline testing::AssertionResult equals_golden(const std::string& text, const std::string& name) {
-  const std::filesystem::path path = std::filesystem::path(HPDLF_SOURCE_DIR) / "tests/golden" / (name + ".txt");
+[[nodiscard]] inline testing::AssertionResult equals_golden(const std::string& text,
+                                                            const std::string& name) {
+  const std::filesystem::path path =
+      std::filesystem::path(HPDLF_SOURCE_DIR) / "tests/golden" / (name + ".txt");
   if (std::getenv("UPDATE_GOLDEN") != nullptr) {
     std::ofstream(path) << text;
     return testing::AssertionSuccess();
@@ -32,10 +33,11 @@ namespace hpdlf::test {
     has_actual = static_cast<bool>(std::getline(actual_lines, actual));
     ++line;
   } while (has_expected && has_actual && expected == actual);
-  return testing::AssertionFailure() << path << ":" << line << "\n  expected: " << (has_expected ? expected : "(end)")
-                                     << "\n  actual:   " << (has_actual ? actual : "(end)")
-                                     << "\nUPDATE_GOLDEN=1 rewrites the file; the whole text is\n"
-                                     << text;
+  return testing::AssertionFailure()
+         << path << ":" << line << "\n  expected: " << (has_expected ? expected : "(end)")
+         << "\n  actual:   " << (has_actual ? actual : "(end)")
+         << "\nUPDATE_GOLDEN=1 rewrites the file; the whole text is\n"
+         << text;
 }
 
 }  // namespace hpdlf::test

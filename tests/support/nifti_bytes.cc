@@ -1,9 +1,8 @@
 #include "support/nifti_bytes.hpp"
 
-#include <zlib.h>
-
 #include <algorithm>
 #include <fstream>
+#include <zlib.h>
 
 namespace hpdlf::test {
 namespace {
@@ -41,14 +40,20 @@ struct TypeOf {
 };
 
 TypeOf type_of(NiftiType type) {
-  static constexpr TypeOf kTypes[] = {
-      {NiftiType::u8, 8, &Writer::append<std::uint8_t>},    {NiftiType::i16, 16, &Writer::append<std::int16_t>},
-      {NiftiType::i32, 32, &Writer::append<std::int32_t>},  {NiftiType::f32, 32, &Writer::append<float>},
-      {NiftiType::f64, 64, &Writer::append<double>},        {NiftiType::i8, 8, &Writer::append<std::int8_t>},
-      {NiftiType::u16, 16, &Writer::append<std::uint16_t>}, {NiftiType::u32, 32, &Writer::append<std::uint32_t>},
-      {NiftiType::i64, 64, &Writer::append<std::int64_t>},  {NiftiType::u64, 64, &Writer::append<std::uint64_t>},
-      {NiftiType::complex64, 64, &Writer::append<double>},  {NiftiType::rgb24, 24, &Writer::append<std::uint8_t>}};
-  return *std::find_if(std::begin(kTypes), std::end(kTypes), [&](const TypeOf& t) { return t.type == type; });
+  static constexpr TypeOf kTypes[] = {{NiftiType::u8, 8, &Writer::append<std::uint8_t>},
+                                      {NiftiType::i16, 16, &Writer::append<std::int16_t>},
+                                      {NiftiType::i32, 32, &Writer::append<std::int32_t>},
+                                      {NiftiType::f32, 32, &Writer::append<float>},
+                                      {NiftiType::f64, 64, &Writer::append<double>},
+                                      {NiftiType::i8, 8, &Writer::append<std::int8_t>},
+                                      {NiftiType::u16, 16, &Writer::append<std::uint16_t>},
+                                      {NiftiType::u32, 32, &Writer::append<std::uint32_t>},
+                                      {NiftiType::i64, 64, &Writer::append<std::int64_t>},
+                                      {NiftiType::u64, 64, &Writer::append<std::uint64_t>},
+                                      {NiftiType::complex64, 64, &Writer::append<double>},
+                                      {NiftiType::rgb24, 24, &Writer::append<std::uint8_t>}};
+  return *std::find_if(std::begin(kTypes), std::end(kTypes),
+                       [&](const TypeOf& t) { return t.type == type; });
 }
 
 void set_transforms(Writer& out, const NiftiFile& file) {
@@ -68,7 +73,8 @@ std::vector<std::byte> NiftiFile::bytes() const {
   const auto rank = static_cast<std::int16_t>(extents.rank());
   out.set<std::int16_t>(40, rank);
   for (int i = 0; i < 7; ++i)
-    out.set<std::int16_t>(42 + 2 * static_cast<std::size_t>(i), i < rank ? static_cast<std::int16_t>(extents[i]) : 1);
+    out.set<std::int16_t>(42 + 2 * static_cast<std::size_t>(i),
+                          i < rank ? static_cast<std::int16_t>(extents[i]) : 1);
   out.set<std::int16_t>(70, static_cast<std::int16_t>(type));
   out.set<std::int16_t>(72, type_info.bits);
   out.set<float>(76, 1);
@@ -79,17 +85,21 @@ std::vector<std::byte> NiftiFile::bytes() const {
   set_transforms(out, *this);
   for (std::size_t i = 0; i < 4; ++i) out.data[344 + i] = static_cast<std::byte>("n+1"[i]);
 
-  const std::int64_t x = extents[0], y = extents[1], z = rank > 2 ? extents[2] : 1, t = rank > 3 ? extents[3] : 1;
+  const std::int64_t x = extents[0], y = extents[1], z = rank > 2 ? extents[2] : 1,
+                     t = rank > 3 ? extents[3] : 1;
   for (std::int64_t d = 0; d < t; ++d)
     for (std::int64_t c = 0; c < z; ++c)
       for (std::int64_t b = 0; b < y; ++b)
         for (std::int64_t a = 0; a < x; ++a)
-          (out.*type_info.append)(values.at(static_cast<std::size_t>(((a * y + b) * z + c) * t + d)));
+          (out.*
+           type_info.append)(values.at(static_cast<std::size_t>(((a * y + b) * z + c) * t + d)));
   return out.data;
 }
 
 void write_bytes(const std::filesystem::path& path, const std::vector<std::byte>& bytes) {
-  std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  std::ofstream(path, std::ios::binary)
+      .write(reinterpret_cast<const char*>(bytes.data()),
+             static_cast<std::streamsize>(bytes.size()));
 }
 
 void write_nifti(const std::filesystem::path& path, const NiftiFile& file) {

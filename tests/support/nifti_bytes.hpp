@@ -14,7 +14,18 @@ namespace hpdlf::test {
 
 /// Codes of the standard.
 enum class NiftiType : std::int16_t {
-  u8 = 2, i16 = 4, i32 = 8, f32 = 16, complex64 = 32, f64 = 64, rgb24 = 128, i8 = 256, u16 = 512, u32 = 768, i64 = 1024, u64 = 1280
+  u8 = 2,
+  i16 = 4,
+  i32 = 8,
+  f32 = 16,
+  complex64 = 32,
+  f64 = 64,
+  rgb24 = 128,
+  i8 = 256,
+  u16 = 512,
+  u32 = 768,
+  i64 = 1024,
+  u64 = 1280
 };
 
 struct NiftiFile {

@@ -9,7 +9,9 @@
 namespace hpdlf::test {
 namespace {
 
-TensorView view_of(Tensor& tensor) { return TensorView::dense(tensor.data.data(), tensor.type.dtype, tensor.type.extents); }
+TensorView view_of(Tensor& tensor) {
+  return TensorView::dense(tensor.data.data(), tensor.type.dtype, tensor.type.extents);
+}
 
 }  // namespace
 
@@ -43,7 +45,8 @@ void Oracle::step(const std::map<graph::ValueId, Tensor>& inputs) {
   }
   // All updates read what this step computed, so they are bound together.
   std::vector<std::pair<graph::ValueId, Tensor>> contents;
-  for (const auto& [state, content] : graph_.updates()) contents.emplace_back(state, value(content));
+  for (const auto& [state, content] : graph_.updates())
+    contents.emplace_back(state, value(content));
   for (auto& [state, content] : contents) value(state) = std::move(content);
   ++step_;
 }

@@ -19,12 +19,14 @@ struct Tensor {
   explicit Tensor(graph::TensorType t) : type(t), data(static_cast<std::size_t>(t.bytes())) {}
   template <class T>
   [[nodiscard]] std::span<T> as() {
-    HPDLF_ASSERT(type.dtype == dtype_of<T>, "a tensor of {} read as {}", name_of(type.dtype), name_of(dtype_of<T>));
+    HPDLF_ASSERT(type.dtype == dtype_of<T>, "a tensor of {} read as {}", name_of(type.dtype),
+                 name_of(dtype_of<T>));
     return {reinterpret_cast<T*>(data.data()), static_cast<std::size_t>(type.elements())};
   }
   template <class T>
   [[nodiscard]] std::span<const T> as() const {
-    HPDLF_ASSERT(type.dtype == dtype_of<T>, "a tensor of {} read as {}", name_of(type.dtype), name_of(dtype_of<T>));
+    HPDLF_ASSERT(type.dtype == dtype_of<T>, "a tensor of {} read as {}", name_of(type.dtype),
+                 name_of(dtype_of<T>));
     return {reinterpret_cast<const T*>(data.data()), static_cast<std::size_t>(type.elements())};
   }
 };
@@ -38,7 +40,9 @@ class Oracle {
   void step(const std::map<graph::ValueId, Tensor>& inputs);
 
   /// Any value as the last step left it; parameters and state are writable between steps.
-  [[nodiscard]] const Tensor& value(graph::ValueId id) const { return tensors_[static_cast<std::size_t>(id)]; }
+  [[nodiscard]] const Tensor& value(graph::ValueId id) const {
+    return tensors_[static_cast<std::size_t>(id)];
+  }
   [[nodiscard]] Tensor& value(graph::ValueId id) { return tensors_[static_cast<std::size_t>(id)]; }
   /// The value fetched under `name`. @throws Error if there is none.
   [[nodiscard]] const Tensor& fetched(std::string_view name) const;

@@ -8,8 +8,8 @@ namespace hpdlf {
 namespace {
 
 TEST(Element, ComesBackAsStoredInEveryType) {
-  for (const DType dtype : {DType::f32, DType::f64, DType::bf16, DType::i8, DType::u8, DType::i16, DType::u16, DType::i32,
-                            DType::u32, DType::i64, DType::u64}) {
+  for (const DType dtype : {DType::f32, DType::f64, DType::bf16, DType::i8, DType::u8, DType::i16,
+                            DType::u16, DType::i32, DType::u32, DType::i64, DType::u64}) {
     std::byte storage[24] = {};
 
     store_element(storage, dtype, 2, 96);

@@ -12,7 +12,9 @@ TEST(Error, ShowsMessageContextAndHintInThisOrder) {
 
   error.add_context("loading sample 3");
 
-  EXPECT_STREQ(error.what(), "no such file a.nii\n  while loading sample 3\n  hint: check [data] in the configuration");
+  EXPECT_STREQ(
+      error.what(),
+      "no such file a.nii\n  while loading sample 3\n  hint: check [data] in the configuration");
 }
 
 TEST(Check, FormatsValuesIntoTheMessage) {
@@ -26,7 +28,8 @@ TEST(Assert, NamesConditionAndPlaceAndAsksForAReport) {
   const auto check = [] { HPDLF_ASSERT(1 == 2, "numbers"); };
 
   EXPECT_THAT(check, testing::ThrowsMessage<InternalError>(
-                         testing::AllOf(HasSubstr("`1 == 2` does not hold"), HasSubstr("error_test.cc"), HasSubstr("report"))));
+                         testing::AllOf(HasSubstr("`1 == 2` does not hold"),
+                                        HasSubstr("error_test.cc"), HasSubstr("report"))));
 }
 
 TEST(Check, DoesNotEvaluateTheMessageIfTheConditionHolds) {

@@ -1,7 +1,6 @@
 #include "base/nearest.hpp"
 
 #include <gtest/gtest.h>
-
 #include <vector>
 
 namespace hpdlf {

@@ -41,7 +41,9 @@ TEST(Box, IntersectionKeepsWhatBothHold) {
   EXPECT_EQ(intersect({{0, 1}, {4, 5}}, {{2, 0}, {9, 3}}), (Box{{2, 1}, {4, 3}}));
 }
 
-TEST(Box, HullHoldsBoth) { EXPECT_EQ(hull({{0, 3}, {2, 4}}, {{1, 0}, {5, 1}}), (Box{{0, 0}, {5, 4}})); }
+TEST(Box, HullHoldsBoth) {
+  EXPECT_EQ(hull({{0, 3}, {2, 4}}, {{1, 0}, {5, 1}}), (Box{{0, 0}, {5, 4}}));
+}
 
 TEST(Box, DifferentRanksAreAnInternalError) {
   EXPECT_THROW((void)intersect(Box::whole({2}), Box::whole({2, 2})), InternalError);

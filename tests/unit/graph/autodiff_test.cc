@@ -1,8 +1,7 @@
 #include "graph/autodiff.hpp"
 
-#include <gmock/gmock.h>
-
 #include <algorithm>
+#include <gmock/gmock.h>
 
 #include "graph/op_spec.hpp"
 
@@ -16,16 +15,21 @@ const TensorType kSquare{DType::f32, {4, 4}};
 
 class AutodiffTest : public testing::Test {
  protected:
-  ValueId node(std::string_view op, std::vector<ValueId> inputs, const std::string& name, Attrs attrs = {}) {
+  ValueId node(std::string_view op, std::vector<ValueId> inputs, const std::string& name,
+               Attrs attrs = {}) {
     return graph.output(graph.add_node(op, std::move(inputs), std::move(attrs), name));
   }
   ValueId parameter(const std::string& name) { return graph.add_parameter(name, kSquare, {}); }
-  ValueId total(ValueId x) { return node("ReduceSum", {x}, "loss", {{"keepdims", std::int64_t{0}}}); }
+  ValueId total(ValueId x) {
+    return node("ReduceSum", {x}, "loss", {{"keepdims", std::int64_t{0}}});
+  }
   [[nodiscard]] int count(std::string_view op) const {
     return static_cast<int>(std::count_if(graph.nodes().begin(), graph.nodes().end(),
                                           [&](const Node& n) { return n.spec->name == op; }));
   }
-  [[nodiscard]] const Node& producer(ValueId value) const { return graph.node(graph.value(value).producer); }
+  [[nodiscard]] const Node& producer(ValueId value) const {
+    return graph.node(graph.value(value).producer);
+  }
 
   Graph graph;
   ValueId x = graph.add_input("x", kSquare);
@@ -70,7 +74,8 @@ TEST_F(AutodiffTest, ComputesNoGradientThatNobodyWants) {
 TEST_F(AutodiffTest, SecondReaderOfAValueAddsToTheGradientInPlace) {
   const ValueId w = parameter("w");
   const ValueId shared = node("Relu", {w}, "shared");
-  const ValueId sum = node("Add", {node("MatMul", {x, shared}, "left"), node("MatMul", {shared, x}, "right")}, "sum");
+  const ValueId sum = node(
+      "Add", {node("MatMul", {x, shared}, "left"), node("MatMul", {shared, x}, "right")}, "sum");
 
   (void)differentiate(graph, total(sum));
 
@@ -97,7 +102,8 @@ TEST_F(AutodiffTest, ReadersWhoseGradientIsPassedThroughAreAddedOutOfPlace) {
 TEST_F(AutodiffTest, OperatorThatReadsAValueTwiceGivesTwoContributions) {
   const ValueId w = parameter("w");
 
-  const std::vector<Gradient> gradients = differentiate(graph, total(node("Mul", {w, w}, "square")));
+  const std::vector<Gradient> gradients =
+      differentiate(graph, total(node("Mul", {w, w}, "square")));
 
   ASSERT_EQ(gradients.size(), 1U);
   EXPECT_EQ(producer(gradients[0].gradient).spec->name, "Add");

@@ -1,8 +1,7 @@
 #include "graph/builder.hpp"
 
-#include <gmock/gmock.h>
-
 #include <cmath>
+#include <gmock/gmock.h>
 
 #include "graph/op_spec.hpp"
 
@@ -11,7 +10,9 @@ namespace {
 
 class BuilderTest : public testing::Test {
  protected:
-  [[nodiscard]] const Value& value(std::string_view name) const { return graph.value(graph.find(name)); }
+  [[nodiscard]] const Value& value(std::string_view name) const {
+    return graph.value(graph.find(name));
+  }
 
   Graph graph;
   Builder builder{graph};
@@ -19,23 +20,35 @@ class BuilderTest : public testing::Test {
 };
 
 TEST_F(BuilderTest, ConvolutionHasPyTorchsShapesAndInitialRange) {
-  const ValueId y = builder.conv(
-      "c", x, {.out_channels = 4, .kernel = {3, 3, 1}, .strides = {2, 1, 1}, .pads = {1, 1, 0}, .dilations = {}, .groups = 2});
+  const ValueId y = builder.conv("c", x,
+                                 {.out_channels = 4,
+                                  .kernel = {3, 3, 1},
+                                  .strides = {2, 1, 1},
+                                  .pads = {1, 1, 0},
+                                  .dilations = {},
+                                  .groups = 2});
 
   EXPECT_EQ(builder.type(y).extents, (Extents{2, 5, 8, 7, 4}));
   EXPECT_EQ(value("c.weight").type.extents, (Extents{4, 3, 3, 1, 3}));
   EXPECT_EQ(value("c.bias").type.extents, (Extents{4}));
-  EXPECT_DOUBLE_EQ(value("c.weight").init.b, 1 / std::sqrt(27.0));  // fan in: 3 channels a group * 9 taps
+  EXPECT_DOUBLE_EQ(value("c.weight").init.b,
+                   1 / std::sqrt(27.0));  // fan in: 3 channels a group * 9 taps
   EXPECT_NO_THROW(verify(graph));
 }
 
 TEST_F(BuilderTest, TransposedConvolutionUndoesTheStride) {
-  const ValueId y =
-      builder.conv_transpose("up", x, {.out_channels = 3, .kernel = {2, 2, 2}, .strides = {2, 2, 2}, .pads = {}, .dilations = {}, .bias = false});
+  const ValueId y = builder.conv_transpose("up", x,
+                                           {.out_channels = 3,
+                                            .kernel = {2, 2, 2},
+                                            .strides = {2, 2, 2},
+                                            .pads = {},
+                                            .dilations = {},
+                                            .bias = false});
 
   EXPECT_EQ(builder.type(y).extents, (Extents{2, 18, 16, 14, 3}));
   EXPECT_EQ(value("up.weight").type.extents, (Extents{6, 2, 2, 2, 3}));
-  EXPECT_DOUBLE_EQ(value("up.weight").init.b, 1 / std::sqrt(24.0));  // torch counts output channels * taps
+  EXPECT_DOUBLE_EQ(value("up.weight").init.b,
+                   1 / std::sqrt(24.0));  // torch counts output channels * taps
 }
 
 TEST_F(BuilderTest, InstanceNormIsMomentsAndNormalize) {
@@ -79,13 +92,27 @@ TEST_F(BuilderTest, NodesCarryTheLayerOfTheScope) {
 }
 
 TEST_F(BuilderTest, GroupsThatDoNotDivideChannelsAreAnError) {
-  EXPECT_THAT([&] { builder.conv("c", x, {.out_channels = 4, .kernel = {3, 3, 3}, .strides = {}, .pads = {}, .dilations = {}, .groups = 4}); },
-              testing::ThrowsMessage<Error>(testing::HasSubstr("4 groups do not divide 6 input")));
+  EXPECT_THAT(
+      [&] {
+        builder.conv("c", x,
+                     {.out_channels = 4,
+                      .kernel = {3, 3, 3},
+                      .strides = {},
+                      .pads = {},
+                      .dilations = {},
+                      .groups = 4});
+      },
+      testing::ThrowsMessage<Error>(testing::HasSubstr("4 groups do not divide 6 input")));
 }
 
 TEST_F(BuilderTest, KernelOfAnotherRankIsAnError) {
-  EXPECT_THAT([&] { builder.conv("c", x, {.out_channels = 4, .kernel = {3, 3}, .strides = {}, .pads = {}, .dilations = {}}); },
-              testing::ThrowsMessage<Error>(testing::HasSubstr("needs rank 4")));
+  EXPECT_THAT(
+      [&] {
+        builder.conv(
+            "c", x,
+            {.out_channels = 4, .kernel = {3, 3}, .strides = {}, .pads = {}, .dilations = {}});
+      },
+      testing::ThrowsMessage<Error>(testing::HasSubstr("needs rank 4")));
 }
 
 }  // namespace

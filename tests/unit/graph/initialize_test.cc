@@ -1,8 +1,7 @@
 #include "graph/initialize.hpp"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
+#include <gtest/gtest.h>
 
 namespace hpdlf::graph {
 namespace {
@@ -44,13 +43,15 @@ TEST(FillInitial, UniformStaysInItsRange) {
 
   EXPECT_GE(*std::min_element(data.begin(), data.end()), -0.5F);
   EXPECT_LT(*std::max_element(data.begin(), data.end()), 1.5F);
-  EXPECT_GT(*std::max_element(data.begin(), data.end()), 1.0F) << "the upper quarter is never drawn";
+  EXPECT_GT(*std::max_element(data.begin(), data.end()), 1.0F)
+      << "the upper quarter is never drawn";
 }
 
 TEST(FillInitial, ConstantAndNoneNeedNoRandomNumbers) {
   const Box whole = Box::whole({6, 5, 4});
 
-  EXPECT_EQ(filled(parameter("w", {.kind = Initializer::Kind::constant, .a = 2.5}), 3, whole), std::vector<float>(120, 2.5F));
+  EXPECT_EQ(filled(parameter("w", {.kind = Initializer::Kind::constant, .a = 2.5}), 3, whole),
+            std::vector<float>(120, 2.5F));
   EXPECT_EQ(filled(parameter("w", {}), 3, whole), std::vector<float>(120, 0.0F));
 }
 

@@ -40,19 +40,28 @@ TEST(Graph, NamesNodeOperatorAndOperandsWhenInferenceFails) {
   const ValueId a = graph.add_input("a", kMatrix);
   const ValueId b = graph.add_input("b", {DType::f32, {7, 5}});
 
-  EXPECT_THAT([&] { graph.add_node("MatMul", {a, b}, {}, "fc1"); },
-              ThrowsMessage<Error>(AllOf(HasSubstr("node \"fc1\" (MatMul): "), HasSubstr("f32[4,6], f32[7,5]"),
-                                         HasSubstr("hpdlf ops MatMul"))));
+  EXPECT_THAT(
+      [&] {
+        graph.add_node("MatMul", {a, b}, {}, "fc1");
+      },
+      ThrowsMessage<Error>(AllOf(HasSubstr("node \"fc1\" (MatMul): "),
+                                 HasSubstr("f32[4,6], f32[7,5]"), HasSubstr("hpdlf ops MatMul"))));
 }
 
 TEST(Graph, NamesTheNearestOperatorAndAttribute) {
   Graph graph;
   const ValueId a = graph.add_input("a", kMatrix);
 
-  EXPECT_THAT([&] { graph.add_node("MatMull", {a, a}, {}, "fc"); },
-              ThrowsMessage<Error>(AllOf(HasSubstr("node \"fc\""), HasSubstr("did you mean `MatMul`?"))));
-  EXPECT_THAT([&] { graph.add_node("MatMul", {a, a}, {{"trans_c", std::int64_t{1}}}, "fc"); },
-              ThrowsMessage<Error>(HasSubstr("did you mean `trans_a`?")));
+  EXPECT_THAT(
+      [&] {
+        graph.add_node("MatMull", {a, a}, {}, "fc");
+      },
+      ThrowsMessage<Error>(AllOf(HasSubstr("node \"fc\""), HasSubstr("did you mean `MatMul`?"))));
+  EXPECT_THAT(
+      [&] {
+        graph.add_node("MatMul", {a, a}, {{"trans_c", std::int64_t{1}}}, "fc");
+      },
+      ThrowsMessage<Error>(HasSubstr("did you mean `trans_a`?")));
 }
 
 TEST(Graph, RejectsAWrongNumberOfInputs) {
@@ -79,7 +88,8 @@ TEST(Graph, RejectsTwoParametersOfOneName) {
   Graph graph;
   graph.add_parameter("w", kMatrix, {});
 
-  EXPECT_THAT([&] { graph.add_parameter("w", kMatrix, {}); }, ThrowsMessage<Error>(HasSubstr("already has `w`")));
+  EXPECT_THAT([&] { graph.add_parameter("w", kMatrix, {}); },
+              ThrowsMessage<Error>(HasSubstr("already has `w`")));
 }
 
 TEST(Graph, FindNamesTheNearestValue) {
@@ -87,7 +97,8 @@ TEST(Graph, FindNamesTheNearestValue) {
   const ValueId x = graph.add_input("image", kMatrix);
 
   EXPECT_EQ(graph.find("image"), x);
-  EXPECT_THAT([&] { (void)graph.find("imaeg"); }, ThrowsMessage<Error>(HasSubstr("did you mean `image`?")));
+  EXPECT_THAT([&] { (void)graph.find("imaeg"); },
+              ThrowsMessage<Error>(HasSubstr("did you mean `image`?")));
 }
 
 TEST(Graph, RejectsUpdatesOfOtherTypesTwiceOrOfInputs) {
@@ -97,8 +108,10 @@ TEST(Graph, RejectsUpdatesOfOtherTypesTwiceOrOfInputs) {
   const ValueId v = graph.add_parameter("v", kMatrix, {});
   const ValueId y = graph.output(graph.add_node("Relu", {x}, {}, "y"));
 
-  EXPECT_THAT([&] { graph.update(x, y); }, ThrowsMessage<Error>(HasSubstr("neither parameter nor state")));
-  EXPECT_THAT([&] { graph.update(w, y); }, ThrowsMessage<Error>(AllOf(HasSubstr("f32[6,4]"), HasSubstr("f32[4,6]"))));
+  EXPECT_THAT([&] { graph.update(x, y); },
+              ThrowsMessage<Error>(HasSubstr("neither parameter nor state")));
+  EXPECT_THAT([&] { graph.update(w, y); },
+              ThrowsMessage<Error>(AllOf(HasSubstr("f32[6,4]"), HasSubstr("f32[4,6]"))));
   graph.update(v, y);
   EXPECT_THAT([&] { graph.update(v, y); }, ThrowsMessage<Error>(HasSubstr("updated twice")));
 }
@@ -139,14 +152,16 @@ TEST(Verify, FindsUseBeforeDefinition) {
 
   graph.replace_nodes(std::move(reversed));
 
-  EXPECT_THAT([&] { verify(graph); }, ThrowsMessage<InternalError>(HasSubstr("before it is computed")));
+  EXPECT_THAT([&] { verify(graph); },
+              ThrowsMessage<InternalError>(HasSubstr("before it is computed")));
 }
 
 TEST(Verify, FindsTypesThatWereNotInferred) {
   Graph graph = two_layers(5, 0.1);
   graph.value(graph.find("act")).type.dtype = DType::f64;
 
-  EXPECT_THAT([&] { verify(graph); }, ThrowsMessage<InternalError>(HasSubstr("not of the inferred types")));
+  EXPECT_THAT([&] { verify(graph); },
+              ThrowsMessage<InternalError>(HasSubstr("not of the inferred types")));
 }
 
 TEST(Verify, FindsAReaderOfAValueThatWasAddedToInPlace) {
@@ -160,7 +175,8 @@ TEST(Verify, FindsAReaderOfAValueThatWasAddedToInPlace) {
 
   graph.add_node("Relu", {first}, {}, "late");
 
-  EXPECT_THAT([&] { verify(graph); }, ThrowsMessage<InternalError>(AllOf(HasSubstr("\"late\""), HasSubstr("`first`"))));
+  EXPECT_THAT([&] { verify(graph); },
+              ThrowsMessage<InternalError>(AllOf(HasSubstr("\"late\""), HasSubstr("`first`"))));
 }
 
 TEST(Verify, FindsAccumulationByAnOperatorThatCannot) {

@@ -51,18 +51,22 @@ TEST(OpRegistry, NamesTheNearestOperator) {
   OpRegistry registry;
   registry.add(example());
 
-  EXPECT_THAT([&] { (void)registry.at("Exmaple"); }, ThrowsMessage<Error>(HasSubstr("did you mean `Example`?")));
+  EXPECT_THAT([&] { (void)registry.at("Exmaple"); },
+              ThrowsMessage<Error>(HasSubstr("did you mean `Example`?")));
   EXPECT_EQ(registry.find("Exmaple"), nullptr);
 }
 
 TEST(CompleteAttrs, FillsDefaults) {
   const Attrs attrs = complete_attrs(example(), {{"shape", std::vector<std::int64_t>{2}}});
 
-  EXPECT_EQ(attrs, (Attrs{{"alpha", 0.5}, {"axis", std::int64_t{-1}}, {"shape", std::vector<std::int64_t>{2}}}));
+  EXPECT_EQ(
+      attrs,
+      (Attrs{{"alpha", 0.5}, {"axis", std::int64_t{-1}}, {"shape", std::vector<std::int64_t>{2}}}));
 }
 
 TEST(CompleteAttrs, TakesIntegersForFloats) {
-  const Attrs attrs = complete_attrs(example(), {{"alpha", std::int64_t{2}}, {"shape", std::vector<std::int64_t>{}}});
+  const Attrs attrs = complete_attrs(
+      example(), {{"alpha", std::int64_t{2}}, {"shape", std::vector<std::int64_t>{}}});
 
   EXPECT_EQ(attrs.values().at("alpha"), AttrValue(2.0));
 }
@@ -70,10 +74,16 @@ TEST(CompleteAttrs, TakesIntegersForFloats) {
 TEST(CompleteAttrs, NamesUnknownWrongAndMissingAttributes) {
   const std::vector<std::int64_t> shape;
 
-  EXPECT_THAT([&] { (void)complete_attrs(example(), {{"shape", shape}, {"aplha", 1.0}}); },
-              ThrowsMessage<Error>(HasSubstr("no attribute `aplha`; did you mean `alpha`?")));
-  EXPECT_THAT([&] { (void)complete_attrs(example(), {{"shape", shape}, {"axis", 1.5}}); },
-              ThrowsMessage<Error>(HasSubstr("`axis` of Example must be an integer, not a float (1.5)")));
+  EXPECT_THAT(
+      [&] {
+        (void)complete_attrs(example(), {{"shape", shape}, {"aplha", 1.0}});
+      },
+      ThrowsMessage<Error>(HasSubstr("no attribute `aplha`; did you mean `alpha`?")));
+  EXPECT_THAT(
+      [&] {
+        (void)complete_attrs(example(), {{"shape", shape}, {"axis", 1.5}});
+      },
+      ThrowsMessage<Error>(HasSubstr("`axis` of Example must be an integer, not a float (1.5)")));
   EXPECT_THAT([&] { (void)complete_attrs(example(), {}); },
               ThrowsMessage<Error>(HasSubstr("Example needs attribute `shape`: a list")));
 }

@@ -16,7 +16,8 @@ struct Call {
   Attrs attrs;
   OpCall call;
 
-  Call(std::vector<Extents> inputs, std::vector<Extents> outputs, Attrs a = {}) : attrs(std::move(a)) {
+  Call(std::vector<Extents> inputs, std::vector<Extents> outputs, Attrs a = {})
+      : attrs(std::move(a)) {
     call.attrs = &attrs;
     for (const auto& extents : inputs) call.inputs.push_back({DType::f32, extents});
     for (const auto& extents : outputs) call.outputs.push_back({DType::f32, extents});
@@ -25,7 +26,9 @@ struct Call {
 };
 
 Attrs window(Integers kernel, Integers strides, Integers pads, Integers dilations) {
-  return {{"kernel_shape", std::move(kernel)}, {"strides", std::move(strides)}, {"pads", std::move(pads)},
+  return {{"kernel_shape", std::move(kernel)},
+          {"strides", std::move(strides)},
+          {"pads", std::move(pads)},
           {"dilations", std::move(dilations)}};
 }
 
@@ -79,7 +82,9 @@ TEST(TilingRule, PlainOperandBoxFollowsItsFactorsOnly) {
 }
 
 TEST(TilingRule, EllipsisTakesTheUsualLetters) {
-  const auto bound = [](Extents extents) { return letters(Call({extents}, {extents}).bind("... -> ...")); };
+  const auto bound = [](Extents extents) {
+    return letters(Call({extents}, {extents}).bind("... -> ..."));
+  };
 
   EXPECT_EQ(bound({}), "");
   EXPECT_EQ(bound({7}), "c");
@@ -97,7 +102,8 @@ TEST(TilingRule, EllipsisIsNamedByTheFirstOperandThatHasOne) {
 }
 
 TEST(TilingRule, EllipsisCapitalisesLettersThatTheRuleUses) {
-  const TilingRule rule = Call({{8, 4, 6}, {8, 6, 5}}, {{8, 4, 5}}).bind("... m k, ... k n -> ... m n");
+  const TilingRule rule =
+      Call({{8, 4, 6}, {8, 6, 5}}, {{8, 4, 5}}).bind("... m k, ... k n -> ... m n");
 
   EXPECT_EQ(letters(rule), "Nmkn");
 }
@@ -105,7 +111,8 @@ TEST(TilingRule, EllipsisCapitalisesLettersThatTheRuleUses) {
 TEST(TilingRule, NumbersStandForFixedDimensions) {
   const TilingRule rule = Call({{4, 9, 6}}, {{1, 2, 6}}).bind("n h c -> 1 2 c");
 
-  EXPECT_EQ(TilingRule::operand_box(rule.outputs[0], part(rule, 'c', 2, 4), {1, 2, 6}), (Box{{0, 0, 2}, {1, 2, 4}}));
+  EXPECT_EQ(TilingRule::operand_box(rule.outputs[0], part(rule, 'c', 2, 4), {1, 2, 6}),
+            (Box{{0, 0, 2}, {1, 2, 4}}));
   EXPECT_THROW((void)Call({{4, 9, 6}}, {{1, 3, 6}}).bind("n h c -> 1 2 c"), InternalError);
 }
 
@@ -118,19 +125,25 @@ TEST(TilingRule, ScalarsAndMissingInputsAreAllowed) {
 }
 
 TEST(TilingRule, OneLetterWithTwoExtentsIsAnError) {
-  EXPECT_THAT([] { (void)Call({{4, 6}, {7, 5}}, {{4, 5}}).bind("m k, k n -> m n"); },
-              ThrowsMessage<Error>(testing::AllOf(HasSubstr("`k`"), HasSubstr("6"), HasSubstr("f32[7,5]"))));
+  EXPECT_THAT(
+      [] {
+        (void)Call({{4, 6}, {7, 5}}, {{4, 5}}).bind("m k, k n -> m n");
+      },
+      ThrowsMessage<Error>(
+          testing::AllOf(HasSubstr("`k`"), HasSubstr("6"), HasSubstr("f32[7,5]"))));
 }
 
 TEST(TilingRule, MalformedTextIsAnInternalError) {
   const Call call({{4, 6}}, {{4, 6}});
-  for (const char* text : {"n c", "n c -> n c -> n c", "n c, -> n c", "n c? -> n c", "n c~x -> n c", "n -> n c", "n c -> n x~"})
+  for (const char* text : {"n c", "n c -> n c -> n c", "n c, -> n c", "n c? -> n c", "n c~x -> n c",
+                           "n -> n c", "n c -> n x~"})
     EXPECT_THROW((void)call.bind(text), Error) << text;
 }
 
 // Rows of a convolution, worked out by hand: output row o reads input rows o * stride - pad + tap * dilation.
 TEST(TilingRuleWindow, HaloOfAKernelOfThreeIsOneRowAndClippedAtTheBorder) {
-  const TilingRule rule = Call({{1, 9, 4}}, {{1, 9, 4}}, window({3}, {1}, {1, 1}, {1})).bind("n h~ c -> n h c");
+  const TilingRule rule =
+      Call({{1, 9, 4}}, {{1, 9, 4}}, window({3}, {1}, {1, 1}, {1})).bind("n h~ c -> n h c");
   const auto rows = [&](std::int64_t lo, std::int64_t hi) {
     return TilingRule::operand_box(rule.inputs[0], part(rule, 'h', lo, hi), {1, 9, 4});
   };
@@ -165,10 +178,13 @@ TEST(TilingRuleWindow, HaloMayBeWiderThanATile) {
 }
 
 TEST(TilingRuleWindow, GeometryIsThatOfTheSlidingLetterInOrderOfAppearance) {
-  const TilingRule rule = Call({{1, 9, 9, 4}}, {{1, 9, 5, 4}}, window({1, 3}, {1, 2}, {0, 1, 0, 1}, {})).bind("n h~ w~ c -> n h w c");
+  const TilingRule rule =
+      Call({{1, 9, 9, 4}}, {{1, 9, 5, 4}}, window({1, 3}, {1, 2}, {0, 1, 0, 1}, {}))
+          .bind("n h~ w~ c -> n h w c");
   const Box tile = part(rule, 'w', 2, 3);
 
-  EXPECT_EQ(TilingRule::operand_box(rule.inputs[0], tile, {1, 9, 9, 4}), (Box{{0, 0, 3, 0}, {1, 9, 6, 4}}));
+  EXPECT_EQ(TilingRule::operand_box(rule.inputs[0], tile, {1, 9, 9, 4}),
+            (Box{{0, 0, 3, 0}, {1, 9, 6, 4}}));
 }
 
 TEST(TilingRuleWindow, PaddingOnlyWindowTouchesNothing) {
@@ -190,11 +206,17 @@ TEST(TilingRuleWindow, TransposedBoxIsTheSmallestThatHoldsAllReachingIndices) {
   struct Geometry {
     std::int64_t kernel, stride, dilation, pad;
   };
-  for (const Geometry g : {Geometry{3, 1, 1, 1}, {2, 2, 1, 0}, {3, 2, 1, 1}, {4, 3, 1, 2}, {3, 2, 2, 2}, {1, 2, 1, 0}}) {
+  for (const Geometry g : {Geometry{3, 1, 1, 1},
+                           {2, 2, 1, 0},
+                           {3, 2, 1, 1},
+                           {4, 3, 1, 2},
+                           {3, 2, 2, 2},
+                           {1, 2, 1, 0}}) {
     const std::int64_t windows = 6;
     const std::int64_t extent = (windows - 1) * g.stride + (g.kernel - 1) * g.dilation + 1 - g.pad;
     const TilingRule rule =
-        Call({{windows}}, {{extent}}, window({g.kernel}, {g.stride}, {g.pad, 0}, {g.dilation})).bind("h^ -> h");
+        Call({{windows}}, {{extent}}, window({g.kernel}, {g.stride}, {g.pad, 0}, {g.dilation}))
+            .bind("h^ -> h");
     for (std::int64_t lo = 0; lo < extent; ++lo) {
       for (std::int64_t hi = lo + 1; hi <= extent; ++hi) {
         const Box box = TilingRule::operand_box(rule.inputs[0], part(rule, 'h', lo, hi), {windows});
@@ -205,9 +227,12 @@ TEST(TilingRuleWindow, TransposedBoxIsTheSmallestThatHoldsAllReachingIndices) {
             reaches = reaches || (x >= lo && x < hi);
           }
           const bool is_inside = box.lo[0] <= i && i < box.hi[0];
-          EXPECT_TRUE(is_inside || !reaches) << "kernel " << g.kernel << " stride " << g.stride << " [" << lo << "," << hi << ") " << i;
+          EXPECT_TRUE(is_inside || !reaches) << "kernel " << g.kernel << " stride " << g.stride
+                                             << " [" << lo << "," << hi << ") " << i;
           const bool has_no_gaps = g.dilation == 1;
-          EXPECT_TRUE(reaches || !is_inside || !has_no_gaps) << "kernel " << g.kernel << " stride " << g.stride << " [" << lo << "," << hi << ") " << i;
+          EXPECT_TRUE(reaches || !is_inside || !has_no_gaps)
+              << "kernel " << g.kernel << " stride " << g.stride << " [" << lo << "," << hi << ") "
+              << i;
         }
       }
     }
@@ -215,8 +240,11 @@ TEST(TilingRuleWindow, TransposedBoxIsTheSmallestThatHoldsAllReachingIndices) {
 }
 
 TEST(TilingRuleWindow, WrongNumberOfKernelExtentsIsAnError) {
-  EXPECT_THAT([] { (void)Call({{9}}, {{9}}, window({3, 3}, {}, {}, {})).bind("h~ -> h"); },
-              ThrowsMessage<Error>(HasSubstr("kernel_shape=[3,3]")));
+  EXPECT_THAT(
+      [] {
+        (void)Call({{9}}, {{9}}, window({3, 3}, {}, {}, {})).bind("h~ -> h");
+      },
+      ThrowsMessage<Error>(HasSubstr("kernel_shape=[3,3]")));
 }
 
 TEST(TilingRule, ConvolutionInThreeDimensionsHasNineFactors) {

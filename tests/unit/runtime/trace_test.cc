@@ -93,7 +93,8 @@ TEST_F(TraceTest, ConvertsStarpusTraceWithTaskNamesIterationsAndColours) {
   const fs::path paje = convert_fxt(folder / "fxt");
 
   const std::string text = read_text_file(paje);
-  EXPECT_THAT(text, testing::HasSubstr("Copy of x"));
+  EXPECT_THAT(text, testing::HasSubstr("6\tCopy_of_x__quoted_\tWS\tCopy_of_x__quoted_\t\"1.000 0.749 0.525\""))
+      << "one word, with the colour of its phase";
   EXPECT_TRUE(fs::exists(folder / "fxt" / "dag.dot"));
 }
 

@@ -1,9 +1,8 @@
 #include "train/augment.hpp"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cmath>
+#include <gtest/gtest.h>
 
 #include "support/safetensors.hpp"
 
@@ -19,7 +18,8 @@ Volume random_image(const Extents& extents) {
 
 LabelVolume random_labels(const Extents& extents) {
   LabelVolume labels{extents, {}, {}};
-  for (std::int64_t i = 0; i < extents.elements(); ++i) labels.voxels.push_back(static_cast<std::uint8_t>(i * 7 % 5));
+  for (std::int64_t i = 0; i < extents.elements(); ++i)
+    labels.voxels.push_back(static_cast<std::uint8_t>(i * 7 % 5));
   return labels;
 }
 
@@ -30,17 +30,21 @@ std::array<double, 3> triple(const test::FixtureTensor& tensor) {
 
 TEST(Resample, EqualsScipysAffineTransform) {
   const test::Fixture fixture = test::load_fixture("volume_recipe.safetensors");
-  const auto tensor = [&](const std::string& name) -> const test::FixtureTensor& { return fixture.tensors.at("augment." + name); };
+  const auto tensor = [&](const std::string& name) -> const test::FixtureTensor& {
+    return fixture.tensors.at("augment." + name);
+  };
   Extents extents = tensor("image").type.extents;
   LabelVolume labels{extents, {}, tensor("labels").as<std::uint8_t>()};
   extents.push_back(1);
   Volume image{extents, {}, tensor("image").as<float>()};
 
   resample(image, labels,
-           transform_about_centre(extents, triple(tensor("angles")), triple(tensor("scales")), triple(tensor("shift"))));
+           transform_about_centre(extents, triple(tensor("angles")), triple(tensor("scales")),
+                                  triple(tensor("shift"))));
 
   const auto expected = tensor("moved_image").as<float>();
-  for (std::size_t i = 0; i < expected.size(); ++i) ASSERT_NEAR(image.voxels[i], expected[i], 2e-5) << i;
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    ASSERT_NEAR(image.voxels[i], expected[i], 2e-5) << i;
   EXPECT_EQ(labels.voxels, tensor("moved_labels").as<std::uint8_t>());
 }
 
@@ -57,7 +61,8 @@ TEST(Resample, KeepsEverythingUnderTheIdentity) {
 }
 
 TEST(Resample, TreatsChannelsAlike) {
-  const SpatialTransform t = transform_about_centre({9, 8, 21, 2}, {0.3, 0.1, -0.2}, {1.1, 0.95, 1}, {0.5, -1, 2});
+  const SpatialTransform t =
+      transform_about_centre({9, 8, 21, 2}, {0.3, 0.1, -0.2}, {1.1, 0.95, 1}, {0.5, -1, 2});
   const Volume single = random_image({9, 8, 21, 1});
   Volume twice{{9, 8, 21, 2}, {}, {}};
   for (const float v : single.voxels) twice.voxels.insert(twice.voxels.end(), {v, -2 * v});
@@ -103,7 +108,8 @@ TEST(ChangeIntensity, DrawsByVoxelOnly) {
   change_intensity(shorter, 1, 0, 1, 7);
   change_intensity(longer, 1, 0, 1, 7);
 
-  EXPECT_TRUE(std::equal(shorter.voxels.begin(), shorter.voxels.begin() + 1000, longer.voxels.begin()));
+  EXPECT_TRUE(
+      std::equal(shorter.voxels.begin(), shorter.voxels.begin() + 1000, longer.voxels.begin()));
 }
 
 TEST(Augment, DependsOnKeyAndIndexOnly) {
@@ -124,7 +130,14 @@ TEST(Augment, LeavesASampleAloneWhenOff) {
   Volume image = before;
   LabelVolume labels = random_labels({4, 4, 4});
 
-  augment(image, labels, {.rotation = 0, .scale = 0, .shift = 0, .intensity_scale = 0, .intensity_offset = 0, .noise = 0}, 1, 2);
+  augment(image, labels,
+          {.rotation = 0,
+           .scale = 0,
+           .shift = 0,
+           .intensity_scale = 0,
+           .intensity_offset = 0,
+           .noise = 0},
+          1, 2);
 
   EXPECT_EQ(image.voxels, before.voxels);
 }
@@ -137,7 +150,14 @@ TEST(Augment, DrawsShiftsOfTheGivenDeviation) {
     Volume image{{64, 2, 2, 1}, {}, {}};
     LabelVolume labels{{64, 2, 2}, {}, std::vector<std::uint8_t>(256)};
     for (int v = 0; v < 256; ++v) image.voxels.push_back(static_cast<float>(v / 4));
-    augment(image, labels, {.rotation = 0, .scale = 0, .shift = 2, .intensity_scale = 0, .intensity_offset = 0, .noise = 0}, 5, i);
+    augment(image, labels,
+            {.rotation = 0,
+             .scale = 0,
+             .shift = 2,
+             .intensity_scale = 0,
+             .intensity_offset = 0,
+             .noise = 0},
+            5, i);
     const double shift = static_cast<double>(image.voxels[32 * 4]) - 32;
     sum += shift;
     squares += shift * shift;

@@ -1,10 +1,9 @@
 #include "train/loader.hpp"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <chrono>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 #include <map>
 #include <set>
 
@@ -16,7 +15,8 @@ using testing::HasSubstr;
 
 /// Case `k`: every voxel's value is unique over cases; labels 1 in one corner, 2 in one voxel, else 0.
 VolumeCase make_case(int k, const Extents& space) {
-  VolumeCase c{"case" + std::to_string(k), {{space[0], space[1], space[2], 1}, {}, {}}, {space, {}, {}}};
+  VolumeCase c{
+      "case" + std::to_string(k), {{space[0], space[1], space[2], 1}, {}, {}}, {space, {}, {}}};
   for (std::int64_t i = 0; i < space.elements(); ++i) {
     c.image.voxels.push_back(static_cast<float>(100000 * k + i));
     c.labels.voxels.push_back(i < 20 ? 1 : 0);
@@ -28,9 +28,15 @@ VolumeCase make_case(int k, const Extents& space) {
 constexpr AugmentOptions kNoAugmentation{
     .rotation = 0, .scale = 0, .shift = 0, .intensity_scale = 0, .intensity_offset = 0, .noise = 0};
 
-LoaderOptions whole_options() { return {.batch = 2, .patch = {8, 8, 8}, .whole_volumes = true, .augment = {}, .seed = 5}; }
+LoaderOptions whole_options() {
+  return {.batch = 2, .patch = {8, 8, 8}, .whole_volumes = true, .augment = {}, .seed = 5};
+}
 LoaderOptions patch_options() {
-  return {.batch = 2, .patch = {4, 4, 4}, .whole_volumes = false, .augment = kNoAugmentation, .seed = 5};
+  return {.batch = 2,
+          .patch = {4, 4, 4},
+          .whole_volumes = false,
+          .augment = kNoAugmentation,
+          .seed = 5};
 }
 
 std::vector<VolumeCase> cases(int n) {
@@ -125,7 +131,8 @@ TEST(LoaderWhole, TakesEveryCaseOnceAnEpochInAnOrderOfItsOwn) {
   std::set<std::vector<int>> orders;
   for (int epoch = 0; epoch < 6; ++epoch) {
     std::vector<int> order;
-    for (int i = 0; i < 5; ++i) order.push_back(static_cast<int>(loader.next().image->as<float>()[0]) / 100000);
+    for (int i = 0; i < 5; ++i)
+      order.push_back(static_cast<int>(loader.next().image->as<float>()[0]) / 100000);
     orders.insert(order);
     std::sort(order.begin(), order.end());
     EXPECT_EQ(order, (std::vector<int>{0, 1, 2, 3, 4}));
@@ -165,7 +172,8 @@ TEST(LoaderPatches, HoldTheForegroundAsOftenAsAsked) {
     int with = 0;
     for (std::size_t s = 0; s < 300; ++s)
       with += std::any_of(labels.begin() + static_cast<std::ptrdiff_t>(s) * 64,
-                          labels.begin() + static_cast<std::ptrdiff_t>(s + 1) * 64, [](auto k) { return k != 0; });
+                          labels.begin() + static_cast<std::ptrdiff_t>(s + 1) * 64,
+                          [](auto k) { return k != 0; });
     return with / 300.0;
   };
 
@@ -183,7 +191,8 @@ TEST(LoaderErrors, NameAPatchLargerThanTheVolume) {
     Loader loader(list, options);
     FAIL() << "no error";
   } catch (const Error& error) {
-    EXPECT_THAT(error.what(), AllOf(HasSubstr("[4,9,4]"), HasSubstr("case0"), HasSubstr("[7,8,6]")));
+    EXPECT_THAT(error.what(),
+                AllOf(HasSubstr("[4,9,4]"), HasSubstr("case0"), HasSubstr("[7,8,6]")));
   }
 }
 

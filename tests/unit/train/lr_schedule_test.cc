@@ -17,6 +17,14 @@ TEST(OneCycle, EqualsPyTorch) {
   EXPECT_NEAR(learning_rate(options, 199, 200), 8e-9, 1e-15);
 }
 
+TEST(OneCycle, MomentumGoesAgainstTheRate) {
+  const ScheduleOptions options;
+
+  EXPECT_NEAR(cycled_momentum(options, 0, 200), 0.95, 1e-12);
+  EXPECT_NEAR(cycled_momentum(options, 29, 200), 0.85, 1e-12);
+  EXPECT_NEAR(cycled_momentum(options, 199, 200), 0.95, 1e-12);
+}
+
 TEST(OneCycle, SurvivesRunsShorterThanItsWarmup) {
   const ScheduleOptions options;
 

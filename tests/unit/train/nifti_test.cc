@@ -1,11 +1,10 @@
 #include "train/nifti.hpp"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <fstream>
 #include <functional>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 #include <limits>
 
 #include "base/atomic_file.hpp"
@@ -34,7 +33,9 @@ std::string message_of(const std::function<void()>& action) {
 
 /// Values 0, 1, 2, ... in our order.
 NiftiFile counting(const Extents& extents, NiftiType type = NiftiType::f32) {
-  NiftiFile file{.extents = extents, .values = std::vector<double>(static_cast<std::size_t>(extents.elements())), .type = type};
+  NiftiFile file{.extents = extents,
+                 .values = std::vector<double>(static_cast<std::size_t>(extents.elements())),
+                 .type = type};
   for (std::size_t i = 0; i < file.values.size(); ++i) file.values[i] = static_cast<double>(i);
   return file;
 }
@@ -59,11 +60,12 @@ TEST_P(NiftiTypes, AreReadInOurOrder) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, NiftiTypes,
-                         testing::Combine(testing::Values(NiftiType::u8, NiftiType::i8, NiftiType::u16, NiftiType::i16,
-                                                          NiftiType::u32, NiftiType::i32, NiftiType::u64, NiftiType::i64,
-                                                          NiftiType::f32, NiftiType::f64),
-                                          testing::Bool(), testing::Values("a.nii", "a.nii.gz")));
+INSTANTIATE_TEST_SUITE_P(
+    All, NiftiTypes,
+    testing::Combine(testing::Values(NiftiType::u8, NiftiType::i8, NiftiType::u16, NiftiType::i16,
+                                     NiftiType::u32, NiftiType::i32, NiftiType::u64, NiftiType::i64,
+                                     NiftiType::f32, NiftiType::f64),
+                     testing::Bool(), testing::Values("a.nii", "a.nii.gz")));
 
 TEST(NiftiImage, AppliesSlopeAndIntercept) {
   const TempFolder folder;
@@ -74,7 +76,8 @@ TEST(NiftiImage, AppliesSlopeAndIntercept) {
 
   const Volume image = read_image(folder / "scaled.nii");
 
-  for (std::size_t i = 0; i < image.voxels.size(); ++i) EXPECT_EQ(image.voxels[i], static_cast<float>(i) * 0.5F - 1);
+  for (std::size_t i = 0; i < image.voxels.size(); ++i)
+    EXPECT_EQ(image.voxels[i], static_cast<float>(i) * 0.5F - 1);
 }
 
 TEST(NiftiImage, HasTheFourthAxisAsChannels) {
@@ -85,7 +88,8 @@ TEST(NiftiImage, HasTheFourthAxisAsChannels) {
   const Volume image = read_image(folder / "channels.nii.gz");
 
   EXPECT_EQ(image.extents, (Extents{2, 3, 4, 5}));
-  for (std::size_t i = 0; i < image.voxels.size(); ++i) ASSERT_EQ(image.voxels[i], static_cast<float>(i));
+  for (std::size_t i = 0; i < image.voxels.size(); ++i)
+    ASSERT_EQ(image.voxels[i], static_cast<float>(i));
 }
 
 TEST(NiftiAffine, IsTheSformIfThereIsOne) {
@@ -129,7 +133,8 @@ TEST(NiftiErrors, NameAMissingFile) {
 
 TEST(NiftiErrors, NameAFolder) {
   const TempFolder folder;
-  EXPECT_THAT(message_of([&] { static_cast<void>(read_image(folder.path())); }), HasSubstr("is no file"));
+  EXPECT_THAT(message_of([&] { static_cast<void>(read_image(folder.path())); }),
+              HasSubstr("is no file"));
 }
 
 class NiftiTruncation : public testing::TestWithParam<const char*> {};
@@ -138,7 +143,8 @@ TEST_P(NiftiTruncation, IsAnErrorThatCountsBytes) {
   const TempFolder folder;
   const fs::path path = folder / GetParam();
   NiftiFile file = counting({16, 16, 16}, NiftiType::f64);
-  for (std::size_t i = 0; i < file.values.size(); ++i) file.values[i] = std::sin(static_cast<double>(i * i));  // compresses badly
+  for (std::size_t i = 0; i < file.values.size(); ++i)
+    file.values[i] = std::sin(static_cast<double>(i * i));  // compresses badly
   write_nifti(path, file);
   fs::resize_file(path, fs::file_size(path) * 2 / 3);
 
@@ -154,7 +160,8 @@ INSTANTIATE_TEST_SUITE_P(Plain, NiftiTruncation, testing::Values("cut.nii", "cut
 TEST(NiftiErrors, RefuseWhatIsNoNifti) {
   const TempFolder folder;
   for (const char* name : {"text.nii", "text.nii.gz", "text.txt", "empty.nii"}) {
-    std::ofstream(folder / name) << (std::string(name) == "empty.nii" ? "" : std::string(1000, 'x'));
+    std::ofstream(folder / name) << (std::string(name) == "empty.nii" ? ""
+                                                                      : std::string(1000, 'x'));
 
     EXPECT_THAT(message_of([&] { static_cast<void>(read_image(folder / name)); }),
                 AllOf(HasSubstr(name), HasSubstr("is no NIfTI file")));
@@ -166,7 +173,8 @@ TEST(NiftiErrors, RefuseColoursAndComplexNumbers) {
   for (const auto type : {NiftiType::rgb24, NiftiType::complex64}) {
     write_nifti(folder / "a.nii", counting({2, 2, 2}, type));
 
-    EXPECT_THAT(message_of([&] { static_cast<void>(read_image(folder / "a.nii")); }), HasSubstr("are not supported"));
+    EXPECT_THAT(message_of([&] { static_cast<void>(read_image(folder / "a.nii")); }),
+                HasSubstr("are not supported"));
   }
 }
 
@@ -174,14 +182,16 @@ TEST(NiftiErrors, RefuseAPlane) {
   const TempFolder folder;
   write_nifti(folder / "plane.nii", counting({4, 4}));
 
-  EXPECT_THAT(message_of([&] { static_cast<void>(read_image(folder / "plane.nii")); }), HasSubstr("3-D or 4-D volume is needed"));
+  EXPECT_THAT(message_of([&] { static_cast<void>(read_image(folder / "plane.nii")); }),
+              HasSubstr("3-D or 4-D volume is needed"));
 }
 
 TEST(NiftiErrors, RefuseLabelsWithChannels) {
   const TempFolder folder;
   write_nifti(folder / "a.nii", counting({2, 2, 2, 3}));
 
-  EXPECT_THAT(message_of([&] { static_cast<void>(read_labels(folder / "a.nii")); }), HasSubstr("labels must be 3-D"));
+  EXPECT_THAT(message_of([&] { static_cast<void>(read_labels(folder / "a.nii")); }),
+              HasSubstr("labels must be 3-D"));
 }
 
 TEST(NiftiErrors, CountVoxelsThatAreNoNumbers) {
@@ -201,7 +211,8 @@ TEST(NiftiErrors, RefuseFractionsAsLabels) {
   file.values[5] = 2.5;
   write_nifti(folder / "a.nii", file);
 
-  EXPECT_THAT(message_of([&] { static_cast<void>(read_labels(folder / "a.nii")); }), HasSubstr("2.5 is no label"));
+  EXPECT_THAT(message_of([&] { static_cast<void>(read_labels(folder / "a.nii")); }),
+              HasSubstr("2.5 is no label"));
 }
 
 class WrittenLabels : public testing::TestWithParam<const char*> {};
@@ -216,26 +227,31 @@ TEST_P(WrittenLabels, AreReadBackWithTheirAffine) {
   const RawLabels read = read_labels(folder / GetParam());
   EXPECT_EQ(read.extents, labels.extents);
   EXPECT_EQ(read.affine, labels.affine);
-  EXPECT_TRUE(std::equal(read.values.begin(), read.values.end(), labels.voxels.begin(), labels.voxels.end()));
+  EXPECT_TRUE(std::equal(read.values.begin(), read.values.end(), labels.voxels.begin(),
+                         labels.voxels.end()));
   int files = 0;
   for ([[maybe_unused]] const auto& entry : fs::directory_iterator(folder.path())) ++files;
   EXPECT_EQ(files, 1) << "a temporary file is left";
 }
 
-INSTANTIATE_TEST_SUITE_P(Names, WrittenLabels, testing::Values("labels.nii", "labels.nii.gz", "sub-01.t1.nii.gz"));
+INSTANTIATE_TEST_SUITE_P(Names, WrittenLabels,
+                         testing::Values("labels.nii", "labels.nii.gz", "sub-01.t1.nii.gz"));
 
 TEST(WrittenLabels, NeedAFolderAndAName) {
   const TempFolder folder;
   const LabelVolume labels{{1, 1, 1}, {}, {0}};
 
-  EXPECT_NE(message_of([&] { write_labels(folder / "missing/labels.nii.gz", labels); }), "no error");
-  EXPECT_THAT(message_of([&] { write_labels(folder / "labels.png", labels); }), HasSubstr("no name of a NIfTI file"));
+  EXPECT_NE(message_of([&] { write_labels(folder / "missing/labels.nii.gz", labels); }),
+            "no error");
+  EXPECT_THAT(message_of([&] { write_labels(folder / "labels.png", labels); }),
+              HasSubstr("no name of a NIfTI file"));
   EXPECT_TRUE(fs::is_empty(folder.path()));
 }
 
 TEST(Colin27, IsReadWithItsLabels) {
   const fs::path templates = "/usr/share/mricron/templates";
-  if (!fs::exists(templates / "ch2.nii.gz")) GTEST_SKIP() << "Debian's mricron-data is not installed";
+  if (!fs::exists(templates / "ch2.nii.gz"))
+    GTEST_SKIP() << "Debian's mricron-data is not installed";
 
   const Volume image = read_image(templates / "ch2.nii.gz");
   const RawLabels labels = read_labels(templates / "aal.nii.gz");

@@ -1,7 +1,6 @@
 #include "train/sliding_window.hpp"
 
 #include <gtest/gtest.h>
-
 #include <set>
 
 namespace hpdlf::train {
@@ -48,7 +47,8 @@ TEST(Segment, GivesEveryVoxelTheClassThatItsWindowsGive) {
 
   EXPECT_EQ(labels.extents, (Extents{11, 7, 13}));
   EXPECT_EQ(labels.affine, image.affine);
-  for (std::size_t i = 0; i < labels.voxels.size(); ++i) ASSERT_EQ(labels.voxels[i], i % 3 == 0 ? 1 : 0) << i;
+  for (std::size_t i = 0; i < labels.voxels.size(); ++i)
+    ASSERT_EQ(labels.voxels[i], i % 3 == 0 ? 1 : 0) << i;
 }
 
 TEST(Segment, PadsAVolumeSmallerThanTheWindow) {
@@ -67,7 +67,8 @@ TEST(Segment, TrustsTheMiddleOfAWindowMoreThanItsBorder) {
   const auto vote = [&](std::span<const float> window) {
     const bool odd = windows++ % 2 == 1;
     std::vector<float> p;
-    for (std::size_t i = 0; i < window.size(); ++i) p.insert(p.end(), {odd ? 0.0F : 1.0F, odd ? 1.0F : 0.0F});
+    for (std::size_t i = 0; i < window.size(); ++i)
+      p.insert(p.end(), {odd ? 0.0F : 1.0F, odd ? 1.0F : 0.0F});
     return p;
   };
   const Volume image{{1, 1, 12, 1}, {}, std::vector<float>(12)};

@@ -1,11 +1,10 @@
 #include "train/volume_dataset.hpp"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <fstream>
 #include <functional>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 #include <numeric>
 
 #include "support/nifti_bytes.hpp"
@@ -31,7 +30,8 @@ std::string message_of(const std::function<void()>& action) {
   return "no error";
 }
 
-NiftiFile filled(const Extents& extents, const std::function<double(std::int64_t)>& value, NiftiType type = NiftiType::f32) {
+NiftiFile filled(const Extents& extents, const std::function<double(std::int64_t)>& value,
+                 NiftiType type = NiftiType::f32) {
   NiftiFile file{.extents = extents, .values = {}, .type = type};
   for (std::int64_t i = 0; i < extents.elements(); ++i) file.values.push_back(value(i));
   return file;
@@ -42,14 +42,20 @@ class VolumeData : public testing::Test {
  protected:
   void make_pairs(int n, const Extents& extents = {4, 6, 8}) {
     for (int k = 0; k < n; ++k) {
-      write("image" + std::to_string(k) + ".nii.gz", filled(extents, [&](std::int64_t i) { return 1000.0 * k + static_cast<double>(i); }));
+      write("image" + std::to_string(k) + ".nii.gz",
+            filled(extents, [&](std::int64_t i) { return 1000.0 * k + static_cast<double>(i); }));
       write("label" + std::to_string(k) + ".nii.gz",
-            filled(extents, [](std::int64_t i) { return static_cast<double>(i % 4 * 10); }, NiftiType::u8));
+            filled(
+                extents, [](std::int64_t i) { return static_cast<double>(i % 4 * 10); },
+                NiftiType::u8));
     }
   }
-  void write(const std::string& name, const NiftiFile& file) { test::write_nifti(folder_ / name, file); }
+  void write(const std::string& name, const NiftiFile& file) {
+    test::write_nifti(folder_ / name, file);
+  }
   void write_names() {
-    std::ofstream(folder_ / "names.txt") << "10 Hippocampus_L 4101\n20 Hippocampus_R 4102\n30 Amygdala_L 4201\n";
+    std::ofstream(folder_ / "names.txt")
+        << "10 Hippocampus_L 4101\n20 Hippocampus_R 4102\n30 Amygdala_L 4201\n";
   }
 
   [[nodiscard]] std::string in(const std::string& name) const { return (folder_ / name).string(); }
@@ -118,11 +124,13 @@ TEST_F(VolumeData, MapsRangesNamesAndTheRest) {
 
 TEST_F(VolumeData, IsValueEqualsClassWithoutAMapping) {
   write("image0.nii.gz", filled({2, 2, 2}, [](std::int64_t i) { return static_cast<double>(i); }));
-  write("label0.nii.gz", filled({2, 2, 2}, [](std::int64_t i) { return static_cast<double>(i % 4); }));
+  write("label0.nii.gz",
+        filled({2, 2, 2}, [](std::int64_t i) { return static_cast<double>(i % 4); }));
   VolumeDataOptions o = options();
   o.class_labels = {};
 
-  EXPECT_EQ(load_volumes(o).train[0].labels.voxels, (std::vector<std::uint8_t>{0, 1, 2, 3, 0, 1, 2, 3}));
+  EXPECT_EQ(load_volumes(o).train[0].labels.voxels,
+            (std::vector<std::uint8_t>{0, 1, 2, 3, 0, 1, 2, 3}));
 }
 
 TEST_F(VolumeData, IsDownsampledAndNormalisedAlikeForPrediction) {
@@ -143,9 +151,13 @@ TEST_F(VolumeData, IsDownsampledAndNormalisedAlikeForPrediction) {
 
 TEST_F(VolumeData, SplitsHemispheresAsTheRecipe) {
   const test::Fixture fixture = test::load_fixture("volume_recipe.safetensors");
-  const auto tensor = [&](const std::string& name) -> const test::FixtureTensor& { return fixture.tensors.at("hemispheres." + name); };
+  const auto tensor = [&](const std::string& name) -> const test::FixtureTensor& {
+    return fixture.tensors.at("hemispheres." + name);
+  };
   const auto raw = tensor("raw").as<std::uint8_t>();
-  const NiftiFile file{.extents = tensor("raw").type.extents, .values = {raw.begin(), raw.end()}, .type = NiftiType::u8};
+  const NiftiFile file{.extents = tensor("raw").type.extents,
+                       .values = {raw.begin(), raw.end()},
+                       .type = NiftiType::u8};
   write("image0.nii.gz", file);
   write("label0.nii.gz", file);
   VolumeDataOptions o = options();
@@ -158,12 +170,16 @@ TEST_F(VolumeData, SplitsHemispheresAsTheRecipe) {
 
   ASSERT_EQ(data.train.size(), 1U);
   ASSERT_EQ(data.validation.size(), 1U);
-  for (const auto& [half, name] : {std::pair(&data.train[0], "left"), std::pair(&data.validation[0], "right")}) {
+  for (const auto& [half, name] :
+       {std::pair(&data.train[0], "left"), std::pair(&data.validation[0], "right")}) {
     const auto expected = tensor(name).as<float>();
     const Volume image = pad_to(half->image, 16);
     ASSERT_EQ(image.voxels.size(), expected.size());
-    for (std::size_t i = 0; i < expected.size(); ++i) ASSERT_NEAR(image.voxels[i], expected[i], 1e-5) << name << " " << i;
-    EXPECT_EQ(pad_to(half->labels, 16).voxels, tensor(name + std::string("_labels")).as<std::uint8_t>()) << name;
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      ASSERT_NEAR(image.voxels[i], expected[i], 1e-5) << name << " " << i;
+    EXPECT_EQ(pad_to(half->labels, 16).voxels,
+              tensor(name + std::string("_labels")).as<std::uint8_t>())
+        << name;
   }
   const LabelVolume padded = pad_to(data.train[0].labels, 16);
   const auto weights = class_weights({&padded}, 4);
@@ -190,7 +206,8 @@ TEST_F(VolumeData, ErrorsNameImageAndLabelOfDifferentShape) {
   make_pairs(1);
   write("label0.nii.gz", filled({4, 6, 7}, [](std::int64_t) { return 0; }));
 
-  EXPECT_THAT(load_error(options()), AllOf(HasSubstr("image0.nii.gz has 4 x 6 x 8 voxels"), HasSubstr("label0.nii.gz has 4 x 6 x 7")));
+  EXPECT_THAT(load_error(options()), AllOf(HasSubstr("image0.nii.gz has 4 x 6 x 8 voxels"),
+                                           HasSubstr("label0.nii.gz has 4 x 6 x 7")));
 }
 
 TEST_F(VolumeData, ErrorsNameImageAndLabelInDifferentPlaces) {
@@ -199,7 +216,8 @@ TEST_F(VolumeData, ErrorsNameImageAndLabelInDifferentPlaces) {
   label.sform = std::array<float, 12>{1, 0, 0, 5, 0, 1, 0, 0, 0, 0, 1, 0};
   write("label0.nii.gz", label);
 
-  EXPECT_THAT(load_error(options()), AllOf(HasSubstr("lie elsewhere in space"), HasSubstr("0.000 5.000")));
+  EXPECT_THAT(load_error(options()),
+              AllOf(HasSubstr("lie elsewhere in space"), HasSubstr("0.000 5.000")));
 }
 
 TEST_F(VolumeData, ErrorsCountALabelValueOfNoClass) {
@@ -207,7 +225,8 @@ TEST_F(VolumeData, ErrorsCountALabelValueOfNoClass) {
   VolumeDataOptions o = options();
 
   o.class_labels = {"0", "10", "20", ""};
-  EXPECT_THAT(load_error(o), AllOf(HasSubstr("label0.nii.gz: label value 30 (48 voxels)"), HasSubstr("none of the 4 classes")));
+  EXPECT_THAT(load_error(o), AllOf(HasSubstr("label0.nii.gz: label value 30 (48 voxels)"),
+                                   HasSubstr("none of the 4 classes")));
   o.class_labels = {};
   EXPECT_THAT(load_error(o), HasSubstr("label value 10 (48 voxels)"));
 }
@@ -219,7 +238,8 @@ TEST_F(VolumeData, ErrorsNameTheNearestLabelName) {
   o.label_names = in("names.txt");
 
   o.class_labels = {"", "Hipocampus_L", "*", ""};
-  EXPECT_THAT(load_error(o), AllOf(HasSubstr("class \"a\": no label is called \"Hipocampus_L\""), HasSubstr("Hippocampus_L`?")));
+  EXPECT_THAT(load_error(o), AllOf(HasSubstr("class \"a\": no label is called \"Hipocampus_L\""),
+                                   HasSubstr("Hippocampus_L`?")));
   o.label_names = "";
   EXPECT_THAT(load_error(o), HasSubstr("`label_names` gives no file"));
   o.label_names = in("nothing.txt");
@@ -267,13 +287,15 @@ TEST(Dice, IsTwiceTheOverlapOverTheSizes) {
 
 TEST(Colin27, IsPreparedAsTheDefaultAppNeedsIt) {
   const fs::path templates = "/usr/share/mricron/templates";
-  if (!fs::exists(templates / "ch2.nii.gz")) GTEST_SKIP() << "Debian's mricron-data is not installed";
+  if (!fs::exists(templates / "ch2.nii.gz"))
+    GTEST_SKIP() << "Debian's mricron-data is not installed";
   const VolumeDataOptions o{
       .train_images = {templates / "ch2.nii.gz"},
       .train_labels = {templates / "aal.nii.gz"},
       .split = "hemispheres",
       .classes = {"background", "cortex", "deep grey", "hippocampus + amygdala", "cerebellum"},
-      .class_labels = {"0", "*", "Caudate*,Putamen*,Pallidum*,Thalamus*", "Hippocampus*,Amygdala*", "Cerebelum*,Vermis*"},
+      .class_labels = {"0", "*", "Caudate*,Putamen*,Pallidum*,Thalamus*", "Hippocampus*,Amygdala*",
+                       "Cerebelum*,Vermis*"},
       .label_names = templates / "aal.nii.txt",
       .downsample = 2};
 

@@ -1,8 +1,7 @@
 #include "train/volume.hpp"
 
-#include <gtest/gtest.h>
-
 #include <cmath>
+#include <gtest/gtest.h>
 
 namespace hpdlf::train {
 namespace {
@@ -13,22 +12,26 @@ Volume numbered(const Extents& extents) {
   for (std::int64_t x = 0; x < extents[0]; ++x)
     for (std::int64_t y = 0; y < extents[1]; ++y)
       for (std::int64_t z = 0; z < extents[2]; ++z)
-        for (std::int64_t c = 0; c < extents[3]; ++c) v.voxels.push_back(static_cast<float>(1000 * x + 100 * y + 10 * z + c));
+        for (std::int64_t c = 0; c < extents[3]; ++c)
+          v.voxels.push_back(static_cast<float>(1000 * x + 100 * y + 10 * z + c));
   return v;
 }
 
 LabelVolume numbered_labels(const Extents& extents) {
   LabelVolume v{extents, {2, 0, 0, -10, 0, 3, 0, -20, 0, 0, 4, -30, 0, 0, 0, 1}, {}};
-  for (std::int64_t i = 0; i < extents.elements(); ++i) v.voxels.push_back(static_cast<std::uint8_t>(i % 251));
+  for (std::int64_t i = 0; i < extents.elements(); ++i)
+    v.voxels.push_back(static_cast<std::uint8_t>(i % 251));
   return v;
 }
 
 std::array<double, 3> place(const Affine& a, double x, double y, double z) {
-  return {a[0] * x + a[1] * y + a[2] * z + a[3], a[4] * x + a[5] * y + a[6] * z + a[7], a[8] * x + a[9] * y + a[10] * z + a[11]};
+  return {a[0] * x + a[1] * y + a[2] * z + a[3], a[4] * x + a[5] * y + a[6] * z + a[7],
+          a[8] * x + a[9] * y + a[10] * z + a[11]};
 }
 
 TEST(Spacing, IsTheLengthOfTheColumns) {
-  EXPECT_EQ(spacing({0, 2, 0, 0, 3, 0, 0, 0, 0, 0, -4, 0, 0, 0, 0, 1}), (std::array<double, 3>{3, 2, 4}));
+  EXPECT_EQ(spacing({0, 2, 0, 0, 3, 0, 0, 0, 0, 0, -4, 0, 0, 0, 0, 1}),
+            (std::array<double, 3>{3, 2, 4}));
 }
 
 TEST(Downsample, TakesBlockMeansAndDropsTheRest) {
@@ -58,7 +61,9 @@ TEST(Downsample, PutsTheNewVoxelInTheMiddleOfItsBlock) {
   EXPECT_EQ(downsample(numbered_labels({6, 6, 6}), 3).affine, third.affine);
 }
 
-TEST(Downsample, RefusesAVolumeSmallerThanABlock) { EXPECT_THROW(static_cast<void>(downsample(numbered({4, 4, 1, 1}), 2)), Error); }
+TEST(Downsample, RefusesAVolumeSmallerThanABlock) {
+  EXPECT_THROW(static_cast<void>(downsample(numbered({4, 4, 1, 1}), 2)), Error);
+}
 
 TEST(NormaliseZScore, GivesEachChannelMeanZeroAndDeviationOne) {
   Volume v = numbered({5, 4, 3, 3});
@@ -118,7 +123,8 @@ TEST(MirrorX, ReversesTheFirstAxis) {
   EXPECT_EQ(mirrored.voxels[0], 4000.0F);
   EXPECT_EQ(place(mirrored.affine, 0, 1, 2), place(v.affine, 4, 1, 2));
   EXPECT_EQ(mirror_x(mirrored).voxels, v.voxels);
-  EXPECT_EQ(mirror_x(mirror_x(numbered_labels({5, 4, 3}))).voxels, numbered_labels({5, 4, 3}).voxels);
+  EXPECT_EQ(mirror_x(mirror_x(numbered_labels({5, 4, 3}))).voxels,
+            numbered_labels({5, 4, 3}).voxels);
 }
 
 }  // namespace

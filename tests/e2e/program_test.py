@@ -1,0 +1,308 @@
+"""The program as a user runs it: training on small files made here, resuming, predicting, and what it says of bad input.
+
+usage: program_test.py HPDLF SOURCE_DIR [unittest arguments]       standard library only
+"""
+import gzip
+import json
+import math
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+HPDLF, SOURCE = sys.argv[1], Path(sys.argv[2])
+COLIN27 = Path("/usr/share/mricron/templates/ch2.nii.gz")
+AFFINE = ((-2.0, 0, 0, 20), (0, 2.0, 0, -30), (0, 0, 2.0, -10))
+
+
+def write_nifti(path, extents, value, datatype=16, affine=AFFINE, keep=1.0):
+    """A NIfTI-1 file whose voxel (x, y, z) is value(x, y, z); datatype 16: f32, 4: i16; `keep`: share of the file written."""
+    nx, ny, nz = extents
+    code, size = {16: ("f", 4), 4: ("h", 2)}[datatype]
+    header = bytearray(348)
+    struct.pack_into("<i", header, 0, 348)
+    struct.pack_into("<8h", header, 40, 3, nx, ny, nz, 1, 1, 1, 1)
+    struct.pack_into("<hh", header, 70, datatype, size * 8)
+    struct.pack_into("<8f", header, 76, 1, 2, 2, 2, 1, 1, 1, 1)
+    struct.pack_into("<f", header, 108, 352)
+    struct.pack_into("<h", header, 254, 1)  # sform
+    for row in range(3):
+        struct.pack_into("<4f", header, 280 + 16 * row, *affine[row])
+    header[344:348] = b"n+1\0"
+    voxels = [value(x, y, z) for z in range(nz) for y in range(ny) for x in range(nx)]
+    data = bytes(header) + b"\0" * 4 + struct.pack(f"<{len(voxels)}{code}", *voxels)
+    data = data[: int(len(data) * keep)]
+    Path(path).write_bytes(gzip.compress(data) if str(path).endswith(".gz") and keep == 1.0 else data)
+
+
+def read_header(path):
+    data = gzip.decompress(Path(path).read_bytes())
+    return struct.unpack_from("<8h", data, 40)[1:4], tuple(struct.unpack_from("<4f", data, 280 + 16 * r) for r in range(3))
+
+
+def in_ball(x, y, z, centre, radius):
+    return (x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2 < radius**2
+
+
+def image_at(x, y, z):
+    noise = math.sin(12.9898 * x + 78.233 * y + 37.719 * z)
+    return 10 * in_ball(x, y, z, (9, 10, 8), 5) + 5 * in_ball(x, y, z, (15, 5, 10), 3) + noise
+
+
+def label_at(x, y, z):
+    return 1 if in_ball(x, y, z, (9, 10, 8), 5) else 2 if in_ball(x, y, z, (15, 5, 10), 3) else 0
+
+
+class Workspace(unittest.TestCase):
+    """A folder with one small case and a configuration."""
+
+    EXTENTS = (22, 20, 18)
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name)
+        write_nifti(self.path / "image.nii.gz", self.EXTENTS, image_at)
+        write_nifti(self.path / "labels.nii.gz", self.EXTENTS, label_at, datatype=4)
+        (self.path / "small.toml").write_text("""
+[app]
+name = "unet3d"
+[data]
+train_images = ["image.nii.gz"]
+train_labels = ["labels.nii.gz"]
+validation_images = ["image.nii.gz"]
+validation_labels = ["labels.nii.gz"]
+classes = ["background", "ball", "marble"]
+[network]
+filters = [4, 8]
+[train]
+steps = 8
+validate_every = 4
+snapshot_every = 4
+keep_snapshots = 5
+""")
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def hpdlf(self, *arguments, ok=True, environment=None):
+        result = subprocess.run([HPDLF, *map(str, arguments)], cwd=self.path, capture_output=True, text=True, timeout=240,
+                                env=os.environ | (environment or {}))
+        self.assertEqual(result.returncode == 0, ok, f"{arguments}: {result.returncode}\n{result.stdout}\n{result.stderr}")
+        return result
+
+    def train(self, *settings, name="run", **options):
+        sets = [a for s in (f"run.name={name}", *settings) for a in ("--set", s)]
+        return self.hpdlf("train", "small.toml", "--quiet", *sets, **options)
+
+    def fails(self, *arguments, say):
+        """The program ends with one error that contains every text of `say`."""
+        result = self.hpdlf(*arguments, ok=False)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertEqual(len(re.findall(r"^error: ", result.stderr, re.M)), 1, result.stderr)
+        for text in say:
+            self.assertIn(text, result.stderr)
+
+    def train_fails(self, *settings, say):
+        self.fails("train", "small.toml", *[a for s in settings for a in ("--set", s)], say=say)
+
+    def tensors(self, name):
+        """name -> content hash of the newest snapshot."""
+        newest = sorted((self.path / "runs" / name / "snapshots").glob("0*"))[-1]
+        manifest = json.loads((newest / "manifest.json").read_text())
+        return {t["name"]: json.dumps(t) for t in manifest["tensors"] if t["name"] != "config.toml"}
+
+
+class Training(Workspace):
+    def test_leaves_everything_a_person_wants(self):
+        self.train()
+
+        run = self.path / "runs" / "run"
+        summary = json.loads((run / "summary.json").read_text())
+        for key in ("mean_dice", "dice", "steps", "step_ms", "predicted_step_ms", "peak_rss_mib", "predicted_peak_mib", "seed"):
+            self.assertIn(key, summary)
+        self.assertEqual(summary["steps"], 8)
+        self.assertEqual(len((run / "metrics.csv").read_text().splitlines()), 1 + 8 + 2)
+        self.assertTrue(list(run.rglob("events.out.tfevents*")))
+        self.assertEqual(json.loads((run / "plan.json").read_text())["ranks"], 1)
+        self.assertIn("steps = 8", (run / "config.toml").read_text())
+        report = (run / "report.html").read_text()
+        self.assertIn("<svg", report)
+        self.assertIn("data:image/png;base64,", report)
+        self.assertNotRegex(report, r'(src|href)="https?:')
+        extents, affine = read_header(run / "segmentation.nii.gz")
+        self.assertEqual(extents, self.EXTENTS)
+        self.assertEqual(affine, AFFINE)
+
+    def test_learns(self):
+        self.train("train.steps=100", "optimizer.learning_rate=1e-2", "train.validate_every=0", "network.filters=8,16")
+
+        summary = json.loads((self.path / "runs/run/summary.json").read_text())
+        self.assertGreater(summary["mean_dice"], 0.7, summary)
+
+    def test_repeats_bit_by_bit_under_another_scheduler(self):
+        self.train(name="one")
+        self.train(name="two", environment={"STARPU_SCHED": "lws", "STARPU_NCPU": "1"})
+
+        # One worker gets another plan, whose sums round differently: the same plan on it must not.
+        self.train("plan.strategy=d:2", name="three")
+        self.train("plan.strategy=d:2", name="four", environment={"STARPU_SCHED": "lws"})
+        self.assertEqual(self.tensors("three"), self.tensors("four"))
+        self.assertEqual(json.loads((self.path / "runs/two/summary.json").read_text())["workers"], 1)
+
+    def test_resumes_after_kill_as_if_never_stopped(self):
+        self.train("train.steps=12", name="whole")
+        process = subprocess.Popen([HPDLF, "train", "small.toml", "--quiet", "--set", "train.steps=12", "--set", "run.name=cut"],
+                                   cwd=self.path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        snapshots = self.path / "runs/cut/snapshots"
+        deadline = time.time() + 120
+        while not list(snapshots.glob("0*-step-*")) and time.time() < deadline:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+        self.hpdlf("train", "--resume", "runs/cut", "--quiet")
+
+        self.assertEqual(self.tensors("whole"), self.tensors("cut"))
+        rows = (self.path / "runs/cut/metrics.csv").read_text().splitlines()
+        steps = [int(r.split(",")[0]) for r in rows[1:]]
+        self.assertEqual(sorted(set(steps)), list(range(1, 13)))
+
+    def test_saves_on_interrupt_and_says_how_to_go_on(self):
+        process = subprocess.Popen([HPDLF, "train", "small.toml", "--set", "train.steps=100000", "--set", "run.name=long"],
+                                   cwd=self.path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        deadline = time.time() + 120
+        while not list((self.path / "runs/long").glob("snapshots/0*")) and time.time() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+
+        self.assertEqual(process.returncode, 130, err)
+        self.assertIn("hpdlf train --resume runs/long", out)
+        steps = json.loads((self.path / "runs/long/summary.json").read_text())["steps"]
+        self.hpdlf("train", "--resume", "runs/long", "--quiet", "--set", f"train.steps={steps + 3}")
+
+    def test_predicts_other_sizes(self):
+        self.train()
+        write_nifti(self.path / "other.nii.gz", (31, 19, 40), image_at)
+
+        out = self.hpdlf("predict", "runs/run", "other.nii.gz", "-o", "out.nii.gz").stdout
+
+        self.assertIn("marble", out)
+        self.assertEqual(read_header(self.path / "out.nii.gz")[0], (31, 19, 40))
+
+    def test_plans_without_running(self):
+        rows = json.loads(self.hpdlf("plan", "small.toml", "--json").stdout)
+
+        self.assertGreater(len(rows), 3)
+        self.assertTrue(all(r["predicted_step_ms"] > 0 and r["predicted_peak_mib"] > 0 for r in rows))
+        self.assertFalse((self.path / "runs").exists())
+
+
+class BadInput(Workspace):
+    def test_missing_file(self):
+        self.train_fails("data.train_images=nowhere.nii.gz", say=["nowhere.nii.gz", "no such file"])
+
+    def test_no_nifti(self):
+        (self.path / "text.nii").write_text("hello" * 200)
+        self.train_fails("data.train_images=text.nii", say=["text.nii is no NIfTI file"])
+
+    def test_truncated(self):
+        write_nifti(self.path / "cut.nii", self.EXTENTS, image_at, keep=0.5)
+        self.train_fails("data.train_images=cut.nii", say=["cut.nii is truncated"])
+
+    def test_other_shape(self):
+        write_nifti(self.path / "wide.nii.gz", (24, 20, 18), label_at, datatype=4)
+        self.train_fails("data.train_labels=wide.nii.gz", say=["22 x 20 x 18", "24 x 20 x 18"])
+
+    def test_other_affine(self):
+        write_nifti(self.path / "moved.nii.gz", self.EXTENTS, label_at, datatype=4, affine=((2.0, 0, 0, 0), *AFFINE[1:]))
+        self.train_fails("data.train_labels=moved.nii.gz", say=["moved.nii.gz", "affines"])
+
+    def test_label_of_no_class(self):
+        write_nifti(self.path / "odd.nii.gz", self.EXTENTS, lambda x, y, z: 7 if x == y == z == 3 else 0, datatype=4)
+        self.train_fails("data.train_labels=odd.nii.gz", say=["odd.nii.gz: label value 7 (1 voxels)", "3 classes"])
+
+    def test_nan(self):
+        write_nifti(self.path / "nan.nii.gz", self.EXTENTS, lambda x, y, z: float("nan") if x == 2 and y == 3 else 1.0)
+        self.train_fails("data.train_images=nan.nii.gz", say=["18 of 7920 voxels are NaN or Inf", "(2, 3, 0)"])
+
+    def test_patch_larger_than_the_volume(self):
+        self.train_fails("data.patch=32,32,32", say=["32", "22"])
+
+    def test_unknown_key(self):
+        self.train_fails("train.stpes=5", say=["train.stpes", "train.steps"])
+
+    def test_wrong_type(self):
+        self.train_fails("train.steps=many", say=["train.steps", "integer", "many"])
+
+    def test_unknown_class_name(self):
+        (self.path / "names.txt").write_text("1 Ball_L\n2 Marble_L\n")
+        self.train_fails("data.label_names=names.txt", "data.class_labels=0,Ball*,Marbel*", say=["Marbel"])
+
+    def test_memory(self):
+        self.train_fails("plan.memory_gib=0.001", say=["needs at least", "only 1.0 MiB may be used", "would fit"])
+        self.assertFalse((self.path / "runs").exists())
+
+    def test_non_finite_loss_keeps_the_last_snapshot(self):
+        self.fails("train", "small.toml", "--quiet", "--set", "optimizer.learning_rate=1e30", "--set", "schedule.name=constant",
+                   "--set", "train.snapshot_every=1", "--set", "run.name=blown", say=["loss of step", "learning_rate"])
+        self.assertTrue(list((self.path / "runs/blown/snapshots").glob("0*")))
+
+    def test_snapshot_of_another_network(self):
+        self.train()
+        self.fails("train", "--resume", "runs/run", "--set", "network.filters=8,16", "--set", "train.steps=9", say=["4-8", "8-16"])
+
+    def test_damaged_snapshot(self):
+        self.train()
+        chunk = max((self.path / "runs/run/snapshots/chunks").iterdir(), key=lambda p: p.stat().st_size)
+        data = bytearray(chunk.read_bytes())
+        data[len(data) // 2] ^= 4
+        chunk.write_bytes(data)
+        self.fails("predict", "runs/run", "image.nii.gz", "-o", "out.nii.gz", say=[chunk.name[:12]])
+        chunk.write_bytes(data[: len(data) // 2])
+        self.fails("predict", "runs/run", "image.nii.gz", "-o", "out.nii.gz", say=[chunk.name[:12]])
+        self.assertFalse((self.path / "out.nii.gz").exists())
+
+    def test_run_folder_in_use(self):
+        self.train()
+        self.train_fails("run.name=run", say=["already holds a run", "--resume"])
+
+
+class Reference(Workspace):
+    def test_help_and_reference(self):
+        self.assertIn("hpdlf train apps/unet3d/unet3d.toml", self.hpdlf("--help").stdout)
+        reference = self.hpdlf("ops").stdout
+        for text in ("\nConv\n", "\nAdamW\n", "n 2 c -> c, c", "since opset 13"):
+            self.assertIn(text, reference)
+        self.assertEqual(json.loads(self.hpdlf("ops", "Softmax", "--json").stdout)[0]["name"], "Softmax")
+        self.fails("ops", "Convv", say=["Convv", "Conv"])
+
+    def test_doctor(self):
+        subjects = {f["subject"] for f in json.loads(self.hpdlf("doctor", "--json").stdout)}
+        self.assertTrue({"StarPU", "CPU", "oneDNN", "MPI", "memory", "disk"} <= subjects, subjects)
+
+
+@unittest.skipUnless(COLIN27.exists(), f"{COLIN27} is not installed (package mricron-data)")
+class BundledConfigurations(Workspace):
+    def test_default_starts(self):
+        self.hpdlf("train", SOURCE / "apps/unet3d/unet3d.toml", "--quiet", "--set", "train.steps=2", "--set", "run.name=default")
+        text = (self.path / "runs/default/summary.json").read_text()
+        self.assertIn("1,401,333 parameters", text)
+
+    def test_first_steps_at_one_millimetre(self):
+        self.hpdlf("train", SOURCE / "apps/unet3d/unet3d-1mm.toml", "--quiet", "--set", "train.steps=20", "--set", "run.name=fine",
+                   "--set", "validation.overlap=0")
+        rows = (self.path / "runs/fine/metrics.csv").read_text().splitlines()[1:]
+        losses = [float(r.split(",")[1]) for r in rows if r.split(",")[1]]
+        self.assertEqual(len(losses), 20)
+        self.assertLess(sum(losses[-5:]), sum(losses[:5]))
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=2)
