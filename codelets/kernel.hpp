@@ -32,12 +32,14 @@ struct KernelArgs {
 };
 
 struct Kernel {
-  std::string op;                                           ///< OpSpec::name
+  std::string op;  ///< OpSpec::name
   std::string device = "cpu";
-  std::string variant = {};                                      ///< "onednn", "simd", ...; for reports
-  void (*run)(const KernelArgs&) = nullptr;                 ///< throws Error / LibraryError
-  bool (*supports)(const KernelArgs&) = nullptr;            ///< nullptr: every call of the operator; looks at shapes, never data
-  std::size_t (*workspace)(const KernelArgs&) = nullptr;    ///< bytes; nullptr: none; looks at shapes, never data
+  std::string variant = {};                  ///< "onednn", "simd", ...; for reports
+  void (*run)(const KernelArgs&) = nullptr;  ///< throws Error / LibraryError
+  bool (*supports)(const KernelArgs&) =
+      nullptr;  ///< nullptr: every call of the operator; looks at shapes, never data
+  std::size_t (*workspace)(const KernelArgs&) =
+      nullptr;  ///< bytes; nullptr: none; looks at shapes, never data
 };
 
 /// (op, device) -> kernels, best first. Filled from base/op_families.def on first use; immutable after.
@@ -47,7 +49,8 @@ class KernelRegistry {
   /// All kernels of an operator on a device, best first; empty if none.
   [[nodiscard]] std::span<const Kernel> find(std::string_view op, std::string_view device) const;
   /// The first that supports the call. @throws Error listing what exists.
-  [[nodiscard]] const Kernel& select(std::string_view op, std::string_view device, const KernelArgs& args) const;
+  [[nodiscard]] const Kernel& select(std::string_view op, std::string_view device,
+                                     const KernelArgs& args) const;
 
  private:
   std::vector<std::pair<std::string, std::vector<Kernel>>> kernels_;  // key "op@device"

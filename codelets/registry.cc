@@ -24,18 +24,21 @@ std::span<const Kernel> KernelRegistry::find(std::string_view op, std::string_vi
   return {};
 }
 
-const Kernel& KernelRegistry::select(std::string_view op, std::string_view device, const KernelArgs& args) const {
+const Kernel& KernelRegistry::select(std::string_view op, std::string_view device,
+                                     const KernelArgs& args) const {
   const auto candidates = find(op, device);
   for (const auto& kernel : candidates)
     if (kernel.supports == nullptr || kernel.supports(args)) return kernel;
   std::string operands;
   for (const auto& v : args.inputs)
-    operands += fmt::format("{}{}{}", operands.empty() ? "" : ", ", name_of(v.dtype), to_string(v.extents));
+    operands +=
+        fmt::format("{}{}{}", operands.empty() ? "" : ", ", name_of(v.dtype), to_string(v.extents));
   std::string variants;
   for (const auto& kernel : candidates) variants += (variants.empty() ? "" : ", ") + kernel.variant;
   throw Error(fmt::format("no {} kernel for {}({}); {}", device, op, operands,
-                          candidates.empty() ? "the operator has none on this device"
-                                             : "none of its kernels (" + variants + ") takes these operands"));
+                          candidates.empty()
+                              ? "the operator has none on this device"
+                              : "none of its kernels (" + variants + ") takes these operands"));
 }
 
 const KernelRegistry& kernel_registry() {

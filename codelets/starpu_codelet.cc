@@ -6,11 +6,14 @@ namespace hpdlf::codelets {
 namespace {
 
 std::int64_t now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 void run_kernel(const TaskRecord& record, const StepTasks& step, void** buffers) {
-  thread_local std::vector<TensorView> views;  // one a worker: grows to the longest operand list, then never again
+  thread_local std::vector<TensorView>
+      views;  // one a worker: grows to the longest operand list, then never again
   const KernelArgs shapes = shape_args(record, views);
   for (std::size_t i = 0; i < views.size(); ++i) {
     const BoundOperand& operand = record.operands[i];

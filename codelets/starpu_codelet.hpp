@@ -6,8 +6,6 @@
 // Kernels never see StarPU, and nobody above the runtime includes this file.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include <starpu.h>
-
 #include <atomic>
 #include <cstdint>
 #include <exception>
@@ -16,6 +14,7 @@
 #include <mutex>
 #include <optional>
 #include <span>
+#include <starpu.h>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -68,9 +67,9 @@ struct TaskRecord {
   double flops = 0;  ///< for the traces
   unsigned color = 0;
   int priority = 0;
-  std::vector<std::uint32_t> workers;            ///< bit set of worker ids; empty: any
-  std::vector<starpu_data_handle_t> handles;     ///< each once
-  std::vector<starpu_data_access_mode> modes;    ///< one a handle
+  std::vector<std::uint32_t> workers;          ///< bit set of worker ids; empty: any
+  std::vector<starpu_data_handle_t> handles;   ///< each once
+  std::vector<starpu_data_access_mode> modes;  ///< one a handle
 };
 
 /// What the tasks of one submitted step share.
@@ -78,7 +77,8 @@ class StepTasks {
  public:
   virtual ~StepTasks() = default;
   /// Called once at the end of every task, by the worker that ran (or skipped) it. Times of std::chrono::steady_clock.
-  virtual void task_ended(const TaskRecord& record, std::int64_t start_ns, std::int64_t end_ns) noexcept = 0;
+  virtual void task_ended(const TaskRecord& record, std::int64_t start_ns,
+                          std::int64_t end_ns) noexcept = 0;
 
   std::int64_t step = 0;
   std::uint64_t seed = 0;

@@ -17,13 +17,15 @@ struct Gradient {
 /// @throws Error naming the node if the path to a parameter leads through an operator without gradient.
 [[nodiscard]] std::vector<Gradient> differentiate(Graph& graph, ValueId loss);
 /// The same for chosen values (tests: gradients by inputs).
-[[nodiscard]] std::vector<Gradient> differentiate(Graph& graph, ValueId loss, const std::vector<ValueId>& by);
+[[nodiscard]] std::vector<Gradient> differentiate(Graph& graph, ValueId loss,
+                                                  const std::vector<ValueId>& by);
 
 /// `value` with the gradient of some scalar by it: where a reverse sweep starts.
 struct Seed {
   ValueId value, gradient;
 };
 /// Vector-Jacobian product: gradients of sum over seeds of <value, gradient> by the values `by`.
-[[nodiscard]] std::vector<Gradient> differentiate(Graph& graph, const std::vector<Seed>& seeds, const std::vector<ValueId>& by);
+[[nodiscard]] std::vector<Gradient> differentiate(Graph& graph, const std::vector<Seed>& seeds,
+                                                  const std::vector<ValueId>& by);
 
 }  // namespace hpdlf::graph

@@ -16,7 +16,8 @@ class Builder {
 
   struct ConvOptions {
     std::int64_t out_channels = 0;
-    std::vector<std::int64_t> kernel, strides, pads, dilations;  ///< one a spatial dimension; pads symmetric; empty: 1 / 0 / 1
+    std::vector<std::int64_t> kernel, strides, pads,
+        dilations;  ///< one a spatial dimension; pads symmetric; empty: 1 / 0 / 1
     std::int64_t groups = 1;
     bool bias = true;
   };
@@ -26,21 +27,25 @@ class Builder {
   /// Weight NAME.weight [C, kernel..., K] (C = channels of x), NAME.bias [K]; torch.nn.ConvTransposeNd's init: uniform(+-1/sqrt(K * kernel volume)).
   ValueId conv_transpose(const std::string& name, ValueId x, const ConvOptions& options);
   /// Per sample and channel; NAME.weight = 1, NAME.bias = 0. `activation`: "" | "Relu" | "LeakyRelu" fused into Normalize.
-  ValueId instance_norm(const std::string& name, ValueId x, double epsilon = 1e-5, const std::string& activation = "");
+  ValueId instance_norm(const std::string& name, ValueId x, double epsilon = 1e-5,
+                        const std::string& activation = "");
   /// Per channel over the batch. training: batch statistics, running ones updated with `momentum`; else running ones used.
-  ValueId batch_norm(const std::string& name, ValueId x, bool training, double momentum = 0.1, double epsilon = 1e-5,
-                     const std::string& activation = "");
+  ValueId batch_norm(const std::string& name, ValueId x, bool training, double momentum = 0.1,
+                     double epsilon = 1e-5, const std::string& activation = "");
   /// x: [..., C] -> [..., K]; weight [K, C] as torch.nn.Linear.
   ValueId linear(const std::string& name, ValueId x, std::int64_t out_features, bool bias = true);
   ValueId relu(const std::string& name, ValueId x);
   ValueId concat(const std::string& name, const std::vector<ValueId>& xs, std::int64_t axis = -1);
   /// Any operator; one output.
-  ValueId op(const std::string& name, std::string_view op, std::vector<ValueId> inputs, Attrs attrs = {});
+  ValueId op(const std::string& name, std::string_view op, std::vector<ValueId> inputs,
+             Attrs attrs = {});
 
   /// Nodes made while the scope lives carry this layer name; outside of one a node is its own layer.
   class LayerScope {
    public:
-    LayerScope(Builder& builder, std::string layer) : builder_(builder), saved_(builder.layer_) { builder.layer_ = std::move(layer); }
+    LayerScope(Builder& builder, std::string layer) : builder_(builder), saved_(builder.layer_) {
+      builder.layer_ = std::move(layer);
+    }
     ~LayerScope() { builder_.layer_ = saved_; }
     LayerScope(const LayerScope&) = delete;
     LayerScope& operator=(const LayerScope&) = delete;
@@ -56,7 +61,8 @@ class Builder {
   };
   /// NAME.weight = 1 and NAME.bias = 0, one a channel of x.
   Affine affine(const std::string& name, const TensorType& x);
-  NodeId node(const std::string& name, std::string_view op, std::vector<ValueId> inputs, Attrs attrs);
+  NodeId node(const std::string& name, std::string_view op, std::vector<ValueId> inputs,
+              Attrs attrs);
 
   Graph& graph_;
   std::string layer_;

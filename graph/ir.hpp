@@ -30,7 +30,9 @@ struct TensorType {
   DType dtype = DType::f32;
   Extents extents;
   [[nodiscard]] std::int64_t elements() const { return extents.elements(); }
-  [[nodiscard]] std::int64_t bytes() const { return elements() * static_cast<std::int64_t>(size_of(dtype)); }
+  [[nodiscard]] std::int64_t bytes() const {
+    return elements() * static_cast<std::int64_t>(size_of(dtype));
+  }
   friend bool operator==(const TensorType&, const TensorType&) = default;
 };
 using hpdlf::to_string;  // AttrValue is a std type: argument lookup alone would not find it
@@ -86,7 +88,8 @@ class Graph {
   ValueId add_state(const std::string& name, TensorType type, Initializer init);
 
   /// Appends a call of operator `op`; infers the output types. @throws Error naming node, operator and operand types if the call breaks the operator's rules.
-  NodeId add_node(std::string_view op, std::vector<ValueId> inputs, Attrs attrs, const std::string& name);
+  NodeId add_node(std::string_view op, std::vector<ValueId> inputs, Attrs attrs,
+                  const std::string& name);
   /// Binds the content that `state` has after the step.
   void update(ValueId state, ValueId new_content);
   /// Makes `value` readable by the host after each step, under `name`.
@@ -95,12 +98,16 @@ class Graph {
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] const std::vector<Value>& values() const { return values_; }
   [[nodiscard]] const std::vector<Node>& nodes() const { return nodes_; }
-  [[nodiscard]] const Value& value(ValueId id) const { return values_[static_cast<std::size_t>(id)]; }
+  [[nodiscard]] const Value& value(ValueId id) const {
+    return values_[static_cast<std::size_t>(id)];
+  }
   [[nodiscard]] const Node& node(NodeId id) const { return nodes_[static_cast<std::size_t>(id)]; }
   [[nodiscard]] Value& value(ValueId id) { return values_[static_cast<std::size_t>(id)]; }
   [[nodiscard]] Node& node(NodeId id) { return nodes_[static_cast<std::size_t>(id)]; }
   [[nodiscard]] const std::vector<std::pair<ValueId, ValueId>>& updates() const { return updates_; }
-  [[nodiscard]] const std::vector<std::pair<std::string, ValueId>>& fetches() const { return fetches_; }
+  [[nodiscard]] const std::vector<std::pair<std::string, ValueId>>& fetches() const {
+    return fetches_;
+  }
   /// @throws Error naming the nearest existing name.
   [[nodiscard]] ValueId find(std::string_view name) const;
   /// Output `index` of node `id`.

@@ -20,7 +20,9 @@ struct OpCall {
   std::vector<TensorType> inputs, outputs;
 
   [[nodiscard]] const TensorType& input(int i) const { return inputs[static_cast<std::size_t>(i)]; }
-  [[nodiscard]] const TensorType& output(int i) const { return outputs[static_cast<std::size_t>(i)]; }
+  [[nodiscard]] const TensorType& output(int i) const {
+    return outputs[static_cast<std::size_t>(i)];
+  }
 };
 
 /// Work of a call in machine-independent features; times come from partition::CostModel.
@@ -38,7 +40,8 @@ class GradContext {
   [[nodiscard]] virtual ValueId grad_output(int i) const = 0;
   [[nodiscard]] virtual bool wants_grad(int input) const = 0;
   /// Adds a node of phase backward; returns its outputs. Attributes not given take the operator's defaults.
-  virtual std::vector<ValueId> emit_all(std::string_view op, std::vector<ValueId> inputs, Attrs attrs) = 0;
+  virtual std::vector<ValueId> emit_all(std::string_view op, std::vector<ValueId> inputs,
+                                        Attrs attrs) = 0;
   virtual void set_grad_input(int input, ValueId grad) = 0;
 
   ValueId emit(std::string_view op, std::vector<ValueId> inputs, Attrs attrs = {}) {
@@ -72,11 +75,12 @@ struct OpSpec {
   std::string doc;
   std::vector<OperandSpec> inputs = {}, outputs = {};
   std::vector<AttrSpec> attrs = {};
-  std::string rule = {};                                   ///< see tiling_rule.hpp ...
-  std::string (*rule_for)(const OpCall&) = nullptr;   ///< ... or made for the call (rank, groups, axis)
-  void (*infer)(OpCall&) = nullptr;                   ///< fills `outputs`; throws Error with values
+  std::string rule = {};  ///< see tiling_rule.hpp ...
+  std::string (*rule_for)(const OpCall&) =
+      nullptr;                       ///< ... or made for the call (rank, groups, axis)
+  void (*infer)(OpCall&) = nullptr;  ///< fills `outputs`; throws Error with values
   Cost (*cost)(const OpCall&) = nullptr;
-  void (*gradient)(GradContext&) = nullptr;           ///< nullptr: not differentiable
+  void (*gradient)(GradContext&) = nullptr;  ///< nullptr: not differentiable
   /// Inputs that no gradient flows to although they are floats (e.g. labels, statistics); others are differentiable.
   std::vector<int> no_gradient_inputs = {};
   /// The kernel can add to output 0 instead of writing it.

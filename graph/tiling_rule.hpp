@@ -31,14 +31,19 @@ struct OpCall;
 struct Factor {
   char letter = '?';
   std::int64_t extent = 1;
-  enum class Kind : std::uint8_t { parallel, summed, whole } kind = Kind::parallel;  ///< summed: missing from some output
+  enum class Kind : std::uint8_t {
+    parallel,
+    summed,
+    whole
+  } kind = Kind::parallel;  ///< summed: missing from some output
 };
 
 /// How one operand dimension follows a factor.
 struct DimMap {
   enum class Kind : std::uint8_t { fixed, plain, window, transposed_window } kind = Kind::plain;
   int factor = -1;  ///< index into TilingRule::factors; -1 for kind fixed
-  std::int64_t kernel = 1, stride = 1, dilation = 1, pad = 0;  ///< kind (transposed_)window; pad at the low end
+  std::int64_t kernel = 1, stride = 1, dilation = 1,
+               pad = 0;  ///< kind (transposed_)window; pad at the low end
 };
 using OperandMap = std::vector<DimMap>;  // one entry a dimension
 
@@ -53,7 +58,8 @@ struct TilingRule {
   /// The iteration space as a box over the factors.
   [[nodiscard]] Box iteration_space() const;
   /// Region of an operand (of extents `whole`) that the iteration-space region `tile` touches, clipped to the tensor.
-  [[nodiscard]] static Box operand_box(const OperandMap& operand, const Box& tile, const Extents& whole);
+  [[nodiscard]] static Box operand_box(const OperandMap& operand, const Box& tile,
+                                       const Extents& whole);
 };
 
 /// Parses an operator's rule and binds it to the extents and window attributes of a call.

@@ -25,7 +25,9 @@ struct Candidate {
 std::string mib(std::int64_t bytes) {
   return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
 }
-std::string ms(double seconds) { return fmt::format("{:.2f} ms", seconds * 1e3); }
+std::string ms(double seconds) {
+  return fmt::format("{:.{}f} ms", seconds * 1e3, seconds < 0.1 ? 2 : 0);
+}
 
 class Planner {
  public:

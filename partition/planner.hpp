@@ -20,6 +20,7 @@ struct PlanRequest {
 };
 
 /// @throws Error for an unknown strategy text, or if no plan fits machine.memory_bytes (says how much is missing and what would fit).
-[[nodiscard]] Plan make_plan(const std::shared_ptr<const graph::Graph>& graph, const CostModel& model, const PlanRequest& request);
+[[nodiscard]] Plan make_plan(const std::shared_ptr<const graph::Graph>& graph,
+                             const CostModel& model, const PlanRequest& request);
 
 }  // namespace hpdlf::partition

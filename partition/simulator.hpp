@@ -10,11 +10,12 @@
 namespace hpdlf::partition {
 
 struct Prediction {
-  double seconds = 0;                     ///< of one step on its own: what the next step's head gains in its tail is not counted
-  std::vector<double> busy;               ///< [rank * workers + worker], seconds in tasks
-  std::vector<std::int64_t> peak_bytes;   ///< [rank]: tiles alive at once, persistent ones included
-  std::vector<double> start, finish;      ///< [task]
-  std::int64_t transferred_bytes = 0;     ///< over all links
+  double seconds =
+      0;  ///< of one step on its own: what the next step's head gains in its tail is not counted
+  std::vector<double> busy;              ///< [rank * workers + worker], seconds in tasks
+  std::vector<std::int64_t> peak_bytes;  ///< [rank]: tiles alive at once, persistent ones included
+  std::vector<double> start, finish;     ///< [task]
+  std::int64_t transferred_bytes = 0;    ///< over all links
 };
 
 /// List scheduling as dmdas does it: a ready task of highest priority goes to the worker that ends it first. A rank sends one

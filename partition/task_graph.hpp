@@ -27,12 +27,24 @@ struct Tile {
   DType dtype = DType::f32;
   int owner = 0;  ///< MPI rank that holds it
   enum class Role : std::uint8_t {
-    input, parameter, state, constant, activation, gradient, partial_sum, copy, fetch
+    input,
+    parameter,
+    state,
+    constant,
+    activation,
+    gradient,
+    partial_sum,
+    copy,
+    fetch
   } role = Role::activation;
 
-  [[nodiscard]] std::int64_t bytes() const { return storage.elements() * static_cast<std::int64_t>(size_of(dtype)); }
+  [[nodiscard]] std::int64_t bytes() const {
+    return storage.elements() * static_cast<std::int64_t>(size_of(dtype));
+  }
   /// Kept between steps: parameters, state, constants.
-  [[nodiscard]] bool is_persistent() const { return role == Role::parameter || role == Role::state || role == Role::constant; }
+  [[nodiscard]] bool is_persistent() const {
+    return role == Role::parameter || role == Role::state || role == Role::constant;
+  }
 };
 
 struct Access {
@@ -48,20 +60,22 @@ struct Access {
 ///   Transfer  tile of one rank -> tile of the same storage on another rank (access[0] read on `rank`, access[1] written on `to_rank`)
 ///   Sum       tiles added in the order given (partial sums)
 struct Task {
-  std::string_view op;             ///< OpSpec::name, or one of the movements
-  const Attrs* attrs = nullptr;    ///< owned by the graph or by TaskGraph::keep_alive
-  std::vector<Access> access;      ///< inputs, then outputs; `inputs` of them are inputs. A tile appears once as an output and never also as an input, unless in place.
+  std::string_view op;           ///< OpSpec::name, or one of the movements
+  const Attrs* attrs = nullptr;  ///< owned by the graph or by TaskGraph::keep_alive
+  std::vector<Access>
+      access;  ///< inputs, then outputs; `inputs` of them are inputs. A tile appears once as an output and never also as an input, unless in place.
   int inputs = 0;
-  bool accumulate = false;         ///< output 0 is read_write and added to
+  bool accumulate = false;  ///< output 0 is read_write and added to
   graph::Cost cost;
-  graph::NodeId node = graph::kNone;  ///< the node it comes from; movements: the node that reads (or wrote) the data; kNone for Feed and Fetch
+  graph::NodeId node = graph::
+      kNone;  ///< the node it comes from; movements: the node that reads (or wrote) the data; kNone for Feed and Fetch
   graph::ValueId value = graph::kNone;  ///< Feed, Fetch: the graph value
   graph::Phase phase = graph::Phase::forward;
   std::int16_t micro_batch = 0;
-  std::int16_t rank = 0;           ///< rank that runs it (Transfer: that sends)
-  std::int16_t to_rank = -1;       ///< Transfer only
-  std::int16_t priority = 0;       ///< 0 .. kPriorityLevels - 1, higher first: upward rank, quantised
-  std::int64_t workers = -1;       ///< bit mask; -1: wherever the scheduler likes
+  std::int16_t rank = 0;      ///< rank that runs it (Transfer: that sends)
+  std::int16_t to_rank = -1;  ///< Transfer only
+  std::int16_t priority = 0;  ///< 0 .. kPriorityLevels - 1, higher first: upward rank, quantised
+  std::int64_t workers = -1;  ///< bit mask; -1: wherever the scheduler likes
 };
 inline constexpr int kPriorityLevels = 64;
 

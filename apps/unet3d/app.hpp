@@ -12,7 +12,7 @@ struct TrainRequest {
   std::vector<std::string> overrides;  ///< key=value
   std::filesystem::path resume;        ///< folder of a run; empty: a new one
   bool quiet = false;
-  bool trace = false;                  ///< FxT and Perfetto traces of the run
+  bool trace = false;  ///< FxT and Perfetto traces of the run
 };
 /// Trains and writes everything into the run's folder. @returns the exit code: 0, or 130 if interrupted (after saving).
 int train_unet3d(const TrainRequest& request);

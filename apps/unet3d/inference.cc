@@ -18,8 +18,10 @@ using train::Volume;
 Box half_of(const Extents& extents, bool low) {
   const std::int64_t middle = extents[0] / 2;
   Box region = Box::whole({extents[0], extents[1], extents[2]});
-  if (low) region.hi[0] = middle;
-  else region.lo[0] = extents[0] - middle;
+  if (low)
+    region.hi[0] = middle;
+  else
+    region.lo[0] = extents[0] - middle;
   return region;
 }
 
@@ -48,10 +50,13 @@ LabelVolume segment_halves(UNet3dInference& net, const Volume& image, bool norma
 }
 
 /// Nearest neighbour from blocks of `factor` voxels back to `extents`.
-LabelVolume upsample(const LabelVolume& coarse, std::int64_t factor, const Extents& extents, const train::Affine& affine) {
+LabelVolume upsample(const LabelVolume& coarse, std::int64_t factor, const Extents& extents,
+                     const train::Affine& affine) {
   LabelVolume fine{{extents[0], extents[1], extents[2]}, affine, {}};
   fine.voxels.reserve(static_cast<std::size_t>(fine.extents.elements()));
-  const auto at = [&](std::int64_t i, int axis) { return std::min(i / factor, coarse.extents[axis] - 1); };
+  const auto at = [&](std::int64_t i, int axis) {
+    return std::min(i / factor, coarse.extents[axis] - 1);
+  };
   for (std::int64_t x = 0; x < extents[0]; ++x)
     for (std::int64_t y = 0; y < extents[1]; ++y)
       for (std::int64_t z = 0; z < extents[2]; ++z)
@@ -63,7 +68,8 @@ LabelVolume upsample(const LabelVolume& coarse, std::int64_t factor, const Exten
 }  // namespace
 
 UNet3dInference::UNet3dInference(runtime::Session& session, const partition::CostModel& model,
-                                 const UNet3dAppOptions& options, const Extents& window, std::int64_t channels)
+                                 const UNet3dAppOptions& options, const Extents& window,
+                                 std::int64_t channels)
     : graph_(unet3d_inference_graph({1, window[0], window[1], window[2], channels}, options.net)),
       window_(window),
       classes_(options.net.classes),
@@ -78,7 +84,8 @@ UNet3dInference::UNet3dInference(runtime::Session& session, const partition::Cos
 void UNet3dInference::load(runtime::Executor& training) {
   const graph::Graph& from = *training.task_graph().graph;
   for (const auto& value : graph_->values())
-    if (value.role == graph::Role::parameter) set_parameter(value.name, *training.read(from.find(value.name)));
+    if (value.role == graph::Role::parameter)
+      set_parameter(value.name, *training.read(from.find(value.name)));
 }
 
 void UNet3dInference::set_parameter(const std::string& name, const runtime::HostTensor& content) {
@@ -99,12 +106,14 @@ LabelVolume UNet3dInference::segment(const Volume& image) {
   });
 }
 
-LabelVolume segment_file(UNet3dInference& net, const UNet3dAppOptions& options, const std::string& channels) {
+LabelVolume segment_file(UNet3dInference& net, const UNet3dAppOptions& options,
+                         const std::string& channels) {
   train::VolumeDataOptions native = options.data;
   native.downsample = 1;
   native.normalise = false;
   const Volume file = train::load_image(channels, native);
-  Volume image = options.data.downsample > 1 ? train::downsample(file, options.data.downsample) : file;
+  Volume image =
+      options.data.downsample > 1 ? train::downsample(file, options.data.downsample) : file;
   LabelVolume labels;
   if (options.data.split == "hemispheres") {
     labels = segment_halves(net, image, options.data.normalise);
@@ -115,13 +124,16 @@ LabelVolume segment_file(UNet3dInference& net, const UNet3dAppOptions& options, 
   return upsample(labels, options.data.downsample, file.extents, file.affine);
 }
 
-Extents window_extents(const UNet3dAppOptions& options, const std::vector<train::VolumeCase>& cases) {
+Extents window_extents(const UNet3dAppOptions& options,
+                       const std::vector<train::VolumeCase>& cases) {
   if (!options.patch.empty()) return Extents(std::span(options.patch));
   // As large as the net can halve, and at least 16 so that every level has something to normalise over.
-  const std::int64_t multiple = std::max<std::int64_t>(16, std::int64_t{1} << (options.net.filters.size() - 1));
+  const std::int64_t multiple =
+      std::max<std::int64_t>(16, std::int64_t{1} << (options.net.filters.size() - 1));
   Extents window{1, 1, 1};
   for (const auto& c : cases)
-    for (int i = 0; i < 3; ++i) window[i] = std::max(window[i], (c.image.extents[i] + multiple - 1) / multiple * multiple);
+    for (int i = 0; i < 3; ++i)
+      window[i] = std::max(window[i], (c.image.extents[i] + multiple - 1) / multiple * multiple);
   return window;
 }
 

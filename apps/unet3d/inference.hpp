@@ -13,8 +13,8 @@ namespace hpdlf::apps {
 class UNet3dInference {
  public:
   /// Plans and binds the forward graph for windows of `window` [D, H, W] voxels and `channels` channels.
-  UNet3dInference(runtime::Session& session, const partition::CostModel& model, const UNet3dAppOptions& options,
-                  const Extents& window, std::int64_t channels);
+  UNet3dInference(runtime::Session& session, const partition::CostModel& model,
+                  const UNet3dAppOptions& options, const Extents& window, std::int64_t channels);
 
   /// Copies the parameters from a training executor of the same net. Collective over the ranks.
   void load(runtime::Executor& training);
@@ -35,9 +35,11 @@ class UNet3dInference {
 
 /// Labels of an image file on its own grid: prepared as the training data were (halves one by one if the net learned hemispheres), segmented,
 /// and brought back to the file's resolution. `channels`: files separated by ';'.
-[[nodiscard]] train::LabelVolume segment_file(UNet3dInference& net, const UNet3dAppOptions& options, const std::string& channels);
+[[nodiscard]] train::LabelVolume segment_file(UNet3dInference& net, const UNet3dAppOptions& options,
+                                              const std::string& channels);
 
 /// Extents [D, H, W] of a window that holds every one of `cases` whole (multiples of what the net can halve), or the configured patch.
-[[nodiscard]] Extents window_extents(const UNet3dAppOptions& options, const std::vector<train::VolumeCase>& cases);
+[[nodiscard]] Extents window_extents(const UNet3dAppOptions& options,
+                                     const std::vector<train::VolumeCase>& cases);
 
 }  // namespace hpdlf::apps

@@ -12,7 +12,8 @@ using graph::Builder;
 using graph::ValueId;
 
 /// Conv 3x3x3 without bias -> InstanceNorm (affine) -> ReLU.
-ValueId conv_block(Builder& b, const std::string& name, ValueId x, std::int64_t channels, std::int64_t stride) {
+ValueId conv_block(Builder& b, const std::string& name, ValueId x, std::int64_t channels,
+                   std::int64_t stride) {
   const ValueId y = b.conv(name + ".0", x,
                            {.out_channels = channels,
                             .kernel = {3, 3, 3},
@@ -23,7 +24,8 @@ ValueId conv_block(Builder& b, const std::string& name, ValueId x, std::int64_t 
 }
 
 /// Two blocks; the first may stride.
-ValueId level(Builder& b, const std::string& name, ValueId x, std::int64_t channels, std::int64_t stride) {
+ValueId level(Builder& b, const std::string& name, ValueId x, std::int64_t channels,
+              std::int64_t stride) {
   return conv_block(b, name + ".1", conv_block(b, name + ".0", x, channels, stride), channels, 1);
 }
 
@@ -32,7 +34,8 @@ void check_extents(const graph::TensorType& x, std::size_t levels) {
   const std::int64_t multiple = std::int64_t{1} << (levels - 1);
   for (int i = 1; i <= 3; ++i)
     HPDLF_CHECK(x.extents[i] > 0 && x.extents[i] % multiple == 0,
-                "a U-Net of {} levels halves its input {} times: extent {} of {} must be a multiple of {} (nearest: {})",
+                "a U-Net of {} levels halves its input {} times: extent {} of {} must be a "
+                "multiple of {} (nearest: {})",
                 levels, levels - 1, x.extents[i], to_string(x), multiple,
                 (x.extents[i] + multiple - 1) / multiple * multiple);
 }
@@ -41,7 +44,8 @@ void check_extents(const graph::TensorType& x, std::size_t levels) {
 
 ValueId unet3d(Builder& b, ValueId x, const UNet3dOptions& options) {
   const auto& filters = options.filters;
-  HPDLF_CHECK(filters.size() >= 2, "a U-Net needs at least 2 levels, `filters` has {}", filters.size());
+  HPDLF_CHECK(filters.size() >= 2, "a U-Net needs at least 2 levels, `filters` has {}",
+              filters.size());
   check_extents(b.type(x), filters.size());
 
   std::vector<ValueId> skips;
@@ -57,15 +61,18 @@ ValueId unet3d(Builder& b, ValueId x, const UNet3dOptions& options) {
   for (std::size_t i = 0; i + 1 < filters.size(); ++i) {
     const std::size_t l = filters.size() - 2 - i;
     const Builder::LayerScope scope(b, fmt::format("up{}", l));
-    const ValueId up = b.conv_transpose(
-        fmt::format("upc.{}", i), y, {.out_channels = filters[l], .kernel = {2, 2, 2}, .strides = {2, 2, 2}});
-    y = level(b, fmt::format("up.{}", i), b.concat(fmt::format("concat.{}", i), {up, skips[l]}), filters[l], 1);
+    const ValueId up =
+        b.conv_transpose(fmt::format("upc.{}", i), y,
+                         {.out_channels = filters[l], .kernel = {2, 2, 2}, .strides = {2, 2, 2}});
+    y = level(b, fmt::format("up.{}", i), b.concat(fmt::format("concat.{}", i), {up, skips[l]}),
+              filters[l], 1);
   }
   const Builder::LayerScope scope(b, "head");
   return b.conv("head", y, {.out_channels = options.classes, .kernel = {1, 1, 1}});
 }
 
-ValueId segmentation_loss(Builder& b, ValueId logits, ValueId labels, const SegmentationLossOptions& options) {
+ValueId segmentation_loss(Builder& b, ValueId logits, ValueId labels,
+                          const SegmentationLossOptions& options) {
   const Builder::LayerScope scope(b, "loss");
   const std::size_t first = b.graph().nodes().size();
   const std::int64_t classes = b.type(logits).extents.back();
@@ -75,19 +82,23 @@ ValueId segmentation_loss(Builder& b, ValueId logits, ValueId labels, const Segm
                 "{} class weights for {} classes", options.class_weights.size(), classes);
     std::vector<std::byte> content(options.class_weights.size() * sizeof(float));
     std::memcpy(content.data(), options.class_weights.data(), content.size());
-    operands.push_back(b.graph().add_constant("loss.class_weights", {DType::f32, Extents{classes}}, std::move(content)));
+    operands.push_back(b.graph().add_constant("loss.class_weights", {DType::f32, Extents{classes}},
+                                              std::move(content)));
   }
-  const ValueId ce = b.op("loss.ce", "CrossEntropyLoss", {b.op("loss.ce_sums", "CrossEntropySums", operands)});
+  const ValueId ce =
+      b.op("loss.ce", "CrossEntropyLoss", {b.op("loss.ce_sums", "CrossEntropySums", operands)});
   const ValueId sums = b.op("loss.dice_sums", "DiceSums", {logits, labels},
                             {{"batch", std::int64_t{options.dice_over_batch ? 1 : 0}}});
-  const ValueId dice = b.op("loss.dice", "DiceLoss", {sums},
-                            {{"smooth_nr", options.dice_smooth}, {"smooth_dr", options.dice_smooth}});
+  const ValueId dice =
+      b.op("loss.dice", "DiceLoss", {sums},
+           {{"smooth_nr", options.dice_smooth}, {"smooth_dr", options.dice_smooth}});
   ValueId loss = b.op("loss.sum", "Add", {ce, dice});
   if (options.scale != 1) {
     std::vector<std::byte> content(sizeof(float));
     const auto scale = static_cast<float>(options.scale);
     std::memcpy(content.data(), &scale, sizeof scale);
-    loss = b.op("loss.scaled", "Mul", {loss, b.graph().add_constant("loss.scale", {DType::f32, {}}, std::move(content))});
+    loss = b.op("loss.scaled", "Mul",
+                {loss, b.graph().add_constant("loss.scale", {DType::f32, {}}, std::move(content))});
   }
   for (std::size_t i = first; i < b.graph().nodes().size(); ++i)
     b.graph().node(static_cast<graph::NodeId>(i)).phase = graph::Phase::loss;
@@ -102,7 +113,8 @@ std::shared_ptr<graph::Graph> unet3d_training_graph(const Extents& image, const 
   auto graph = std::make_shared<graph::Graph>("unet3d");
   Builder b(*graph);
   const ValueId x = graph->add_input(kImageInput, {DType::f32, image});
-  const ValueId labels = graph->add_input(kLabelsInput, {DType::u8, {image[0], image[1], image[2], image[3]}});
+  const ValueId labels =
+      graph->add_input(kLabelsInput, {DType::u8, {image[0], image[1], image[2], image[3]}});
   const ValueId loss_value = segmentation_loss(b, unet3d(b, x, net), labels, loss);
   graph::split_concat_conv(*graph);
   train::add_optimizer(*graph, graph::differentiate(*graph, loss_value), optimizer);
@@ -111,7 +123,8 @@ std::shared_ptr<graph::Graph> unet3d_training_graph(const Extents& image, const 
   return graph;
 }
 
-std::shared_ptr<graph::Graph> unet3d_inference_graph(const Extents& image, const UNet3dOptions& net) {
+std::shared_ptr<graph::Graph> unet3d_inference_graph(const Extents& image,
+                                                     const UNet3dOptions& net) {
   auto graph = std::make_shared<graph::Graph>("unet3d-inference");
   Builder b(*graph);
   const ValueId logits = unet3d(b, graph->add_input(kImageInput, {DType::f32, image}), net);

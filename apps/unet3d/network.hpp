@@ -21,30 +21,33 @@ struct UNet3dOptions {
 
 /// x: [N, D, H, W, C] with D, H, W multiples of 2^(levels - 1) -> logits [N, D, H, W, classes].
 /// @throws Error if a spatial extent is not such a multiple (names it and the nearest that is).
-[[nodiscard]] graph::ValueId unet3d(graph::Builder& builder, graph::ValueId x, const UNet3dOptions& options);
+[[nodiscard]] graph::ValueId unet3d(graph::Builder& builder, graph::ValueId x,
+                                    const UNet3dOptions& options);
 
 struct SegmentationLossOptions {
   std::vector<float> class_weights;  ///< of the cross-entropy; empty: all 1
-  bool dice_over_batch = true;       ///< sums over the batch before the ratio, else a ratio a sample
-  double dice_smooth = 1;            ///< added to numerator and denominator
-  double scale = 1;                  ///< loss = scale * (cross-entropy + Dice loss)
+  bool dice_over_batch = true;  ///< sums over the batch before the ratio, else a ratio a sample
+  double dice_smooth = 1;       ///< added to numerator and denominator
+  double scale = 1;             ///< loss = scale * (cross-entropy + Dice loss)
 };
 
 /// logits [N, D, H, W, K], labels u8 [N, D, H, W] -> scalar: class-weighted cross-entropy + Dice loss over classes 1..K-1.
 /// Fetches: "loss", and "dice_sums" f64 [N|1, 3, K] = (sum p t, sum p, sum t) a class, from which progress shows the soft Dice.
-[[nodiscard]] graph::ValueId segmentation_loss(graph::Builder& builder, graph::ValueId logits, graph::ValueId labels,
+[[nodiscard]] graph::ValueId segmentation_loss(graph::Builder& builder, graph::ValueId logits,
+                                               graph::ValueId labels,
                                                const SegmentationLossOptions& options);
 
 /// Names of the graphs' inputs and of what they fetch.
-inline constexpr const char* kImageInput = "image";            ///< f32 [N, D, H, W, C]
-inline constexpr const char* kLabelsInput = "labels";          ///< u8 [N, D, H, W]
+inline constexpr const char* kImageInput = "image";             ///< f32 [N, D, H, W, C]
+inline constexpr const char* kLabelsInput = "labels";           ///< u8 [N, D, H, W]
 inline constexpr const char* kProbabilities = "probabilities";  ///< f32 [N, D, H, W, classes]
 
 /// Forward, loss, backward and optimizer of one step on images of `image` extents [N, D, H, W, C], with all graph passes applied.
-[[nodiscard]] std::shared_ptr<graph::Graph> unet3d_training_graph(const Extents& image, const UNet3dOptions& net,
-                                                                  const SegmentationLossOptions& loss,
-                                                                  const train::OptimizerOptions& optimizer);
+[[nodiscard]] std::shared_ptr<graph::Graph> unet3d_training_graph(
+    const Extents& image, const UNet3dOptions& net, const SegmentationLossOptions& loss,
+    const train::OptimizerOptions& optimizer);
 /// Forward and softmax only; same parameters by name.
-[[nodiscard]] std::shared_ptr<graph::Graph> unet3d_inference_graph(const Extents& image, const UNet3dOptions& net);
+[[nodiscard]] std::shared_ptr<graph::Graph> unet3d_inference_graph(const Extents& image,
+                                                                   const UNet3dOptions& net);
 
 }  // namespace hpdlf::apps

@@ -1,6 +1,5 @@
 // `hpdlf plan`: what a step would cost, before anything runs.
 #include <fmt/format.h>
-
 #include <nlohmann/json.hpp>
 
 #include "apps/unet3d/app.hpp"
@@ -20,8 +19,8 @@ struct Row {
 Row row_of(const std::string& strategy, const PlannedStep& step) {
   std::int64_t peak = 0;
   for (const auto bytes : step.prediction.peak_bytes) peak = std::max(peak, bytes);
-  return {strategy, step.plan.reason, step.prediction.seconds * 1e3, static_cast<double>(peak) / (1 << 20),
-          step.tasks->tasks.size()};
+  return {strategy, step.plan.reason, step.prediction.seconds * 1e3,
+          static_cast<double>(peak) / (1 << 20), step.tasks->tasks.size()};
 }
 
 }  // namespace
@@ -31,7 +30,8 @@ int plan_unet3d(const PlanRequest& request) {
   const UNet3dAppOptions options = read_options(config);
   const train::VolumeDataset data = train::load_volumes(options.data);
   const auto graph = training_graph(options, data, window_extents(options, data.train));
-  const partition::CostModel model(measured_machine(options, request.ranks, static_cast<int>(options.workers)));
+  const partition::CostModel model(
+      measured_machine(options, request.ranks, static_cast<int>(options.workers)));
 
   const PlannedStep chosen = plan_step(graph, model, options.strategy);
   std::vector<Row> rows{row_of(options.strategy, chosen)};
@@ -42,14 +42,20 @@ int plan_unet3d(const PlanRequest& request) {
   if (request.json) {
     auto list = nlohmann::ordered_json::array();
     for (const auto& r : rows)
-      list.push_back({{"strategy", r.strategy}, {"predicted_step_ms", r.ms}, {"predicted_peak_mib", r.peak_mib}, {"tasks", r.tasks}, {"reason", r.reason}});
+      list.push_back({{"strategy", r.strategy},
+                      {"predicted_step_ms", r.ms},
+                      {"predicted_peak_mib", r.peak_mib},
+                      {"tasks", r.tasks},
+                      {"reason", r.reason}});
     fmt::print("{}\n", list.dump(2));
     return 0;
   }
-  fmt::print("{}; {:.1f} GFLOP a step; {} rank(s) x {} worker(s) of {}\n\n", network_name(options, *graph),
-             step_flops(*graph) * 1e-9, model.machine().ranks, model.machine().workers, model.machine().name);
+  fmt::print("{}; {:.1f} GFLOP a step; {} rank(s) x {} worker(s) of {}\n\n",
+             network_name(options, *graph), step_flops(*graph) * 1e-9, model.machine().ranks,
+             model.machine().workers, model.machine().name);
   fmt::print("  {:<12} {:>12} {:>14} {:>8}\n", "strategy", "ms a step", "MiB a rank", "tasks");
-  for (const auto& r : rows) fmt::print("  {:<12} {:>12.0f} {:>14.0f} {:>8}\n", r.strategy, r.ms, r.peak_mib, r.tasks);
+  for (const auto& r : rows)
+    fmt::print("  {:<12} {:>12.0f} {:>14.0f} {:>8}\n", r.strategy, r.ms, r.peak_mib, r.tasks);
   fmt::print("\nchosen: {}\n", rows.front().reason);
   if (!request.output.empty()) fmt::print("plan written to {}\n", request.output.string());
   return 0;

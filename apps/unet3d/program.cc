@@ -13,7 +13,8 @@
 
 namespace hpdlf::apps {
 
-std::shared_ptr<const graph::Graph> training_graph(const UNet3dAppOptions& options, const train::VolumeDataset& data,
+std::shared_ptr<const graph::Graph> training_graph(const UNet3dAppOptions& options,
+                                                   const train::VolumeDataset& data,
                                                    const Extents& window) {
   SegmentationLossOptions loss = options.loss;
   if (options.weighted_loss) {
@@ -28,13 +29,16 @@ std::shared_ptr<const graph::Graph> training_graph(const UNet3dAppOptions& optio
     loss.class_weights = train::class_weights(labels, options.net.classes);
   }
   const std::int64_t channels = data.train.front().image.extents[3];
-  return unet3d_training_graph({options.batch, window[0], window[1], window[2], channels}, options.net, loss,
-                               options.optimizer);
+  return unet3d_training_graph({options.batch, window[0], window[1], window[2], channels},
+                               options.net, loss, options.optimizer);
 }
 
-PlannedStep plan_step(const std::shared_ptr<const graph::Graph>& graph, const partition::CostModel& model,
-                      const std::string& strategy) {
-  PlannedStep step{.graph = graph, .plan = partition::make_plan(graph, model, {.strategy = strategy}), .tasks = {}, .prediction = {}};
+PlannedStep plan_step(const std::shared_ptr<const graph::Graph>& graph,
+                      const partition::CostModel& model, const std::string& strategy) {
+  PlannedStep step{.graph = graph,
+                   .plan = partition::make_plan(graph, model, {.strategy = strategy}),
+                   .tasks = {},
+                   .prediction = {}};
   auto tasks = std::make_shared<partition::TaskGraph>(partition::lower(graph, step.plan));
   partition::set_priorities(*tasks, model);
   step.prediction = partition::simulate(*tasks, model);
@@ -55,9 +59,11 @@ double step_flops(const graph::Graph& graph) {
 
 partition::Machine measured_machine(const UNet3dAppOptions& options, int ranks, int workers) {
   const int used = workers > 0 ? workers : runtime::runtime_report().cores;
-  partition::Machine machine = runtime::calibrated_machine(ranks, used, cache_dir() / "machine.json");
-  machine.memory_bytes = options.memory_gib > 0 ? static_cast<std::int64_t>(options.memory_gib * (1 << 30))
-                                                : train::available_memory_bytes();
+  partition::Machine machine =
+      runtime::calibrated_machine(ranks, used, cache_dir() / "machine.json");
+  machine.memory_bytes = options.memory_gib > 0
+                             ? static_cast<std::int64_t>(options.memory_gib * (1 << 30))
+                             : train::available_memory_bytes();
   return machine;
 }
 

@@ -20,10 +20,11 @@ struct PlannedStep {
 };
 
 /// The training graph for batches of `window` [D, H, W] voxels; class weights from the training cases.
-[[nodiscard]] std::shared_ptr<const graph::Graph> training_graph(const UNet3dAppOptions& options, const train::VolumeDataset& data,
+[[nodiscard]] std::shared_ptr<const graph::Graph> training_graph(const UNet3dAppOptions& options,
+                                                                 const train::VolumeDataset& data,
                                                                  const Extents& window);
-[[nodiscard]] PlannedStep plan_step(const std::shared_ptr<const graph::Graph>& graph, const partition::CostModel& model,
-                                    const std::string& strategy);
+[[nodiscard]] PlannedStep plan_step(const std::shared_ptr<const graph::Graph>& graph,
+                                    const partition::CostModel& model, const std::string& strategy);
 
 /// "unet3d 16-32-64-128, 1,401,333 parameters"
 [[nodiscard]] std::string network_name(const UNet3dAppOptions& options, const graph::Graph& graph);
@@ -31,6 +32,7 @@ struct PlannedStep {
 [[nodiscard]] double step_flops(const graph::Graph& graph);
 /// This machine as it was measured once, for `ranks` ranks of `workers` workers, with the memory that a rank may use.
 /// @param workers  0: one a core.
-[[nodiscard]] partition::Machine measured_machine(const UNet3dAppOptions& options, int ranks, int workers);
+[[nodiscard]] partition::Machine measured_machine(const UNet3dAppOptions& options, int ranks,
+                                                  int workers);
 
 }  // namespace hpdlf::apps

@@ -1,13 +1,13 @@
 // `hpdlf train` and `hpdlf predict` for the U-Net app.
-#include <fmt/format.h>
-
 #include <chrono>
+#include <fmt/format.h>
 
 #include "apps/unet3d/network.hpp"
 #include "apps/unet3d/report.hpp"
 #include "apps/unet3d/training.hpp"
 #include "base/atomic_file.hpp"
 #include "base/interrupt.hpp"
+#include "runtime/memory.hpp"
 #include "train/nifti.hpp"
 #include "train/process_memory.hpp"
 #include "train/run_summary.hpp"
@@ -18,7 +18,9 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 double mib(std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
 /// The run's own configuration when resuming, else the given file.
@@ -30,15 +32,20 @@ Config open_config(const TrainRequest& request) {
 
 /// A snapshot may be named for --resume; the run is the folder that holds `snapshots`.
 fs::path run_folder_of(const fs::path& path) {
-  for (fs::path p = fs::absolute(path).lexically_normal(); p.has_relative_path(); p = p.parent_path())
+  for (fs::path p = fs::absolute(path).lexically_normal(); p.has_relative_path();
+       p = p.parent_path())
     if (fs::exists(p / "snapshots")) return p;
-  throw Error(fmt::format("{} is no run: it holds no snapshots", path.string()), "runs are the folders in runs/");
+  throw Error(fmt::format("{} is no run: it holds no snapshots", path.string()),
+              "runs are the folders in runs/");
 }
 
 std::string describe_data(const train::VolumeDataset& data, const Extents& window) {
   const auto& e = data.train.front().image.extents;
-  return fmt::format("{} training and {} validation case(s); {} x {} x {} voxels, {} channel(s); the net sees {} x {} x {}",
-                     data.train.size(), data.validation.size(), e[0], e[1], e[2], e[3], window[0], window[1], window[2]);
+  return fmt::format(
+      "{} training and {} validation case(s); {} x {} x {} voxels, {} channel(s); the net sees {} "
+      "x {} x {}",
+      data.train.size(), data.validation.size(), e[0], e[1], e[2], e[3], window[0], window[1],
+      window[2]);
 }
 
 class TrainCommand {
@@ -51,9 +58,10 @@ class TrainCommand {
   int run() {
     const train::VolumeDataset data = train::load_volumes(options_.data);
     const Extents window = window_extents(options_, data.train);
-    runtime::Session session({.cpu_workers = options_.workers > 0 ? static_cast<int>(options_.workers) : -1,
-                              .scheduler = options_.scheduler,
-                              .trace_dir = request_.trace ? trace_folder() : ""});
+    runtime::Session session(
+        {.cpu_workers = options_.workers > 0 ? static_cast<int>(options_.workers) : -1,
+         .scheduler = options_.scheduler,
+         .trace_dir = request_.trace ? trace_folder() : ""});
     try {
       return run(session, data, window);
     } catch (const Error& e) {
@@ -79,42 +87,69 @@ class TrainCommand {
     const partition::CostModel model(machine_of(session));
     const std::int64_t resident = train::resident_bytes();
     const PlannedStep step = plan_step(graph, model, options_.strategy);
-    predicted_peak_ = resident + step.prediction.peak_bytes[static_cast<std::size_t>(session.rank())];
-    say(fmt::format("network  {}; {:.1f} GFLOP a step", network_name(options_, *graph), step_flops(*graph) * 1e-9));
-    say(fmt::format("plan     {}; {} tasks, predicted {:.0f} ms a step and {:.0f} MiB", step.plan.reason, step.tasks->tasks.size(),
-                    step.prediction.seconds * 1e3, mib(predicted_peak_)));
-
+    say(fmt::format("network  {}; {:.1f} GFLOP a step", network_name(options_, *graph),
+                    step_flops(*graph) * 1e-9));
     const InterruptGuard interrupt;
-    runtime::Executor executor(session, step.tasks, model, {.seed = static_cast<std::uint64_t>(options_.seed), .record_times = true});
+    runtime::Executor executor(
+        session, step.tasks, model,
+        {.seed = static_cast<std::uint64_t>(options_.seed), .record_times = true});
     executor.initialise();
-    const std::int64_t first = resumed_.empty() ? 0 : resume_from(request_.resume, executor, network_name(options_, *graph));
-    HPDLF_CHECK(first < options_.steps, "{} has all of its {} steps behind it; nothing to do unless `train.steps` is raised",
-                resumed_.string(), options_.steps);
-    UNet3dInference inference(session, model, options_, window, data.train.front().image.extents[3]);
+    const std::int64_t first =
+        resumed_.empty() ? 0
+                         : resume_from(request_.resume, executor, network_name(options_, *graph));
+    HPDLF_CHECK(
+        first < options_.steps,
+        "{} has all of its {} steps behind it; nothing to do unless `train.steps` is raised",
+        resumed_.string(), options_.steps);
+    UNet3dInference inference(session, model, options_, window,
+                              data.train.front().image.extents[3]);
+    predicted_peak_ = resident + runtime::memory_stats().current +
+                      transient_bytes(step, session.rank()) + batch_bytes(*graph);
+    say(fmt::format("plan     {}; {:.0f} MiB with the program", step.plan.reason,
+                    mib(predicted_peak_)));
     const RunFolder folder(options_, resumed_, is_first_);
     const std::string config_text = config_.effective_toml();
     if (is_first_) {
       write_file_atomically(folder.path() / "config.toml", config_text);
       write_file_atomically(folder.path() / "plan.json", to_json(step.plan, *graph));
     }
-    UNet3dTraining training({session, options_, data, step, folder, executor, inference, config_text, request_.quiet}, window, first);
-    const train::StepLoopResult result = train::run_steps(executor, training,
-                                                          {.first_step = first,
-                                                           .steps = options_.steps,
-                                                           .validate_every = options_.validate_every,
-                                                           .snapshot_every = options_.snapshot_every,
-                                                           .schedule = options_.schedule});
+    UNet3dTraining training(
+        {session, options_, data, step, folder, executor, inference, config_text, request_.quiet},
+        window, first);
+    const train::StepLoopResult result =
+        train::run_steps(executor, training,
+                         {.first_step = first,
+                          .steps = options_.steps,
+                          .validate_every = options_.validate_every,
+                          .snapshot_every = options_.snapshot_every,
+                          .schedule = options_.schedule});
     finish(session, data, step, model, folder, executor, inference, training, result);
     session.barrier();
     return result.interrupted ? kInterruptedExitCode : 0;
+  }
+
+  /// The most that a step holds of tiles that do not outlive it; the others are in the pool already.
+  static std::int64_t transient_bytes(const PlannedStep& step, int rank) {
+    std::int64_t bytes = step.prediction.peak_bytes[static_cast<std::size_t>(rank)];
+    for (const auto& tile : step.tasks->tiles)
+      if (tile.is_persistent() && tile.owner == rank) bytes -= tile.bytes();
+    return bytes;
+  }
+
+  /// Batches that are loaded, waiting, or read by the two steps in flight.
+  std::int64_t batch_bytes(const graph::Graph& graph) const {
+    const std::int64_t batches = train::LoaderOptions{}.prefetch + options_.loader_threads + 2;
+    return batches * (graph.value(graph.find(kImageInput)).type.bytes() +
+                      graph.value(graph.find(kLabelsInput)).type.bytes());
   }
 
   partition::Machine machine_of(const runtime::Session& session) const {
     return measured_machine(options_, session.ranks(), session.cpu_workers());
   }
 
-  train::RunSummary summarise(const runtime::Session& session, const PlannedStep& step, const RunFolder& folder,
-                              const UNet3dTraining& training, const train::StepLoopResult& result) const {
+  train::RunSummary summarise(const runtime::Session& session, const PlannedStep& step,
+                              const RunFolder& folder, const UNet3dTraining& training,
+                              const train::StepLoopResult& result) const {
     const History& history = training.history();
     train::RunSummary s{.name = folder.path().filename().string(),
                         .network = network_name(options_, *step.graph),
@@ -139,36 +174,42 @@ class TrainCommand {
     return s;
   }
 
-  void finish(const runtime::Session& session, const train::VolumeDataset& data, const PlannedStep& step,
-              const partition::CostModel& model, const RunFolder& folder,
-              runtime::Executor& executor, UNet3dInference& inference, const UNet3dTraining& training,
-              const train::StepLoopResult& result) const {
+  void finish(const runtime::Session& session, const train::VolumeDataset& data,
+              const PlannedStep& step, const partition::CostModel& model, const RunFolder& folder,
+              runtime::Executor& executor, UNet3dInference& inference,
+              const UNet3dTraining& training, const train::StepLoopResult& result) const {
     const train::RunSummary summary = summarise(session, step, folder, training, result);
     if (is_first_) train::write_summary(summary, folder.path() / "summary.json");
     if (result.interrupted) {
-      say(fmt::format("stopped after step {} of {}; saved. Go on with: hpdlf train --resume {}", result.steps_done, options_.steps,
-                      folder.path().string()));
+      say(fmt::format("stopped after step {} of {}; saved. Go on with: hpdlf train --resume {}",
+                      result.steps_done, options_.steps, folder.path().string()));
       return;
     }
     const train::LabelVolume labels = segment_file(inference, options_, image_to_segment());
     if (!is_first_) return;
     train::write_labels(folder.path() / "segmentation.nii.gz", labels);
-    write_report(folder.path() / "report.html", {summary, options_, data, step, model, training, executor.task_times()});
+    write_report(folder.path() / "report.html",
+                 {summary, options_, data, step, model, training, executor.task_times()});
     print_results(summary, folder);
   }
 
   /// The file whose segmentation lies in the run's folder: a held-out one where there is one.
   std::string image_to_segment() const {
     const auto& o = options_.data;
-    return train::first_image(o.split == "files" && !o.validation_images.empty() ? o.validation_images : o.train_images);
+    return train::first_image(
+        o.split == "files" && !o.validation_images.empty() ? o.validation_images : o.train_images);
   }
 
   void print_results(const train::RunSummary& s, const RunFolder& folder) const {
     if (!s.dice.empty()) fmt::print("\nheld-out Dice {:.3f}\n", s.mean_dice);
     for (const auto& [name, value] : s.dice) fmt::print("  {:<24} {:.3f}\n", name, value);
-    fmt::print("step     {:.0f} ms (predicted {:.0f}); peak memory {:.0f} MiB (predicted {:.0f}); {:.0f} s in all\n", s.step_ms,
-               s.predicted_step_ms, s.peak_rss_mib, s.predicted_peak_mib, s.total_seconds);
-    fmt::print("files    {}: report.html, summary.json, metrics.csv, segmentation.nii.gz, snapshots/\n", folder.path().string());
+    fmt::print(
+        "step     {:.0f} ms (predicted {:.0f}); peak memory {:.0f} MiB (predicted {:.0f}); {:.0f} "
+        "s in all\n",
+        s.step_ms, s.predicted_step_ms, s.peak_rss_mib, s.predicted_peak_mib, s.total_seconds);
+    fmt::print(
+        "files    {}: report.html, summary.json, metrics.csv, segmentation.nii.gz, snapshots/\n",
+        folder.path().string());
   }
 
   TrainRequest request_;
@@ -190,9 +231,13 @@ int predict_unet3d(const PredictRequest& request) {
   const UNet3dAppOptions options = read_options(config);
 
   train::VolumeDataOptions prepared = options.data;
-  const train::Volume image = train::load_image(request.image, prepared);  // fails on a bad file before anything starts
-  runtime::Session session({.cpu_workers = options.workers > 0 ? static_cast<int>(options.workers) : -1, .scheduler = options.scheduler});
-  const partition::CostModel model(measured_machine(options, session.ranks(), session.cpu_workers()));
+  const train::Volume image =
+      train::load_image(request.image, prepared);  // fails on a bad file before anything starts
+  runtime::Session session(
+      {.cpu_workers = options.workers > 0 ? static_cast<int>(options.workers) : -1,
+       .scheduler = options.scheduler});
+  const partition::CostModel model(
+      measured_machine(options, session.ranks(), session.cpu_workers()));
   Extents extents = image.extents;
   if (options.data.split == "hemispheres") extents[0] /= 2;
   train::VolumeCase one{"image", {extents, image.affine, {}}, {}};
@@ -208,10 +253,12 @@ int predict_unet3d(const PredictRequest& request) {
   train::write_labels(request.output, labels);
   std::vector<std::int64_t> count(options.data.classes.size());
   for (const auto k : labels.voxels) ++count[k];
-  fmt::print("{}: {} x {} x {} voxels\n", request.output.string(), labels.extents[0], labels.extents[1], labels.extents[2]);
+  fmt::print("{}: {} x {} x {} voxels\n", request.output.string(), labels.extents[0],
+             labels.extents[1], labels.extents[2]);
   const auto mm = train::spacing(labels.affine);
   for (std::size_t k = 1; k < count.size(); ++k)
-    fmt::print("  {:<24} {:>10.1f} ml\n", options.data.classes[k], static_cast<double>(count[k]) * mm[0] * mm[1] * mm[2] * 1e-3);
+    fmt::print("  {:<24} {:>10.1f} ml\n", options.data.classes[k],
+               static_cast<double>(count[k]) * mm[0] * mm[1] * mm[2] * 1e-3);
   return 0;
 }
 

@@ -1,8 +1,7 @@
 #include "apps/unet3d/training.hpp"
 
-#include <fmt/chrono.h>
-
 #include <ctime>
+#include <fmt/chrono.h>
 #include <numeric>
 
 #include "apps/unet3d/network.hpp"
@@ -29,22 +28,31 @@ train::LoaderOptions loader_options(const UNet3dAppOptions& o, const Extents& wi
 }
 
 std::vector<std::string> metric_columns(const UNet3dAppOptions& o) {
-  std::vector<std::string> columns{"train/loss", "train/soft_dice", "train/learning_rate", "train/step_ms", "validation/mean_dice"};
-  for (std::size_t k = 1; k < o.data.classes.size(); ++k) columns.push_back("validation/dice " + o.data.classes[k]);
+  std::vector<std::string> columns{"train/loss", "train/soft_dice", "train/learning_rate",
+                                   "train/step_ms", "validation/mean_dice"};
+  for (std::size_t k = 1; k < o.data.classes.size(); ++k)
+    columns.push_back("validation/dice " + o.data.classes[k]);
   return columns;
 }
 
-std::string fresh_name() { return fmt::format("unet3d-{:%Y%m%d-%H%M%S}", fmt::localtime(std::time(nullptr))); }
+std::string fresh_name() {
+  return fmt::format("unet3d-{:%Y%m%d-%H%M%S}", fmt::localtime(std::time(nullptr)));
+}
 
-bool is_kept(const graph::Value& value) { return value.role == graph::Role::parameter || value.role == graph::Role::state; }
+bool is_kept(const graph::Value& value) {
+  return value.role == graph::Role::parameter || value.role == graph::Role::state;
+}
 
 }  // namespace
 
 double Validation::mean() const {
-  return dice.empty() ? 0 : std::accumulate(dice.begin(), dice.end(), 0.0) / static_cast<double>(dice.size());
+  return dice.empty()
+             ? 0
+             : std::accumulate(dice.begin(), dice.end(), 0.0) / static_cast<double>(dice.size());
 }
 
-RunFolder::RunFolder(const UNet3dAppOptions& options, const fs::path& resumed, bool writes) : writes_(writes) {
+RunFolder::RunFolder(const UNet3dAppOptions& options, const fs::path& resumed, bool writes)
+    : writes_(writes) {
   if (!resumed.empty()) {
     path_ = resumed;
     return;
@@ -56,19 +64,23 @@ RunFolder::RunFolder(const UNet3dAppOptions& options, const fs::path& resumed, b
     path_ = fs::path(options.run_folder) / fmt::format("{}-{}", name, i);
   if (fs::exists(path_ / "snapshots"))
     throw Error(fmt::format("{} already holds a run", path_.string()),
-                fmt::format("choose another `run.name`, or go on with `hpdlf train --resume {}`", path_.string()));
+                fmt::format("choose another `run.name`, or go on with `hpdlf train --resume {}`",
+                            path_.string()));
   make_folders(path_);
 }
 
 UNet3dTraining::UNet3dTraining(Parts parts, const Extents& window, std::int64_t first_step)
     : parts_(std::move(parts)),
       loader_(parts_.data.train, loader_options(parts_.options, window), first_step),
-      progress_({.style = parts_.quiet || !parts_.folder.writes() ? train::ProgressOptions::Style::quiet
-                                                                  : train::ProgressOptions::Style::automatic}),
+      progress_({.style = parts_.quiet || !parts_.folder.writes()
+                              ? train::ProgressOptions::Style::quiet
+                              : train::ProgressOptions::Style::automatic}),
       voxels_per_step_(static_cast<double>(window.elements() * parts_.options.batch)) {
   if (!parts_.folder.writes()) return;
-  metrics_ = std::make_unique<train::MetricsLog>(parts_.folder.path(), metric_columns(parts_.options), first_step);
-  store_ = std::make_unique<train::SnapshotStore>(parts_.folder.snapshots(), static_cast<int>(parts_.options.keep_snapshots));
+  metrics_ = std::make_unique<train::MetricsLog>(parts_.folder.path(),
+                                                 metric_columns(parts_.options), first_step);
+  store_ = std::make_unique<train::SnapshotStore>(parts_.folder.snapshots(),
+                                                  static_cast<int>(parts_.options.keep_snapshots));
 }
 
 runtime::StepInputs UNet3dTraining::inputs(std::int64_t step) {
@@ -82,10 +94,11 @@ void UNet3dTraining::on_step(const train::StepReport& r) {
   const double dice = soft_dice(*r.result->fetched.at("dice_sums"));
   history_.steps.push_back({r.step + 1, r.loss, dice, r.learning_rate, r.seconds});
   if (metrics_ != nullptr)
-    metrics_->add(r.step + 1, std::vector<train::MetricsLog::Scalar>{{"train/loss", r.loss},
-                                                                     {"train/soft_dice", dice},
-                                                                     {"train/learning_rate", r.learning_rate},
-                                                                     {"train/step_ms", r.seconds * 1e3}});
+    metrics_->add(r.step + 1,
+                  std::vector<train::MetricsLog::Scalar>{{"train/loss", r.loss},
+                                                         {"train/soft_dice", dice},
+                                                         {"train/learning_rate", r.learning_rate},
+                                                         {"train/step_ms", r.seconds * 1e3}});
   progress_.update({.step = r.step + 1,
                     .steps = parts_.options.steps,
                     .loss = r.loss,
@@ -128,7 +141,10 @@ void UNet3dTraining::save(std::int64_t step) {
   }
   if (store_ == nullptr) return;
   const std::string& text = parts_.config_text;
-  tensors.push_back({kConfigTensor, {DType::u8, {static_cast<std::int64_t>(text.size())}}, std::as_bytes(std::span(text)), nullptr});
+  tensors.push_back({kConfigTensor,
+                     {DType::u8, {static_cast<std::int64_t>(text.size())}},
+                     std::as_bytes(std::span(text)),
+                     nullptr});
   train::SnapshotInfo info{.network = network_name(parts_.options, g),
                            .fingerprint = g.fingerprint(),
                            .step = step,
@@ -143,7 +159,8 @@ void UNet3dTraining::save(std::int64_t step) {
 
 bool UNet3dTraining::stop_requested() { return parts_.session.any(InterruptGuard::requested()); }
 
-std::int64_t resume_from(const fs::path& path, runtime::Executor& executor, const std::string& network) {
+std::int64_t resume_from(const fs::path& path, runtime::Executor& executor,
+                         const std::string& network) {
   const train::Snapshot snapshot = train::load_snapshot(path);
   const graph::Graph& g = *executor.task_graph().graph;
   train::check_network(snapshot, network, g.fingerprint());
@@ -151,8 +168,9 @@ std::int64_t resume_from(const fs::path& path, runtime::Executor& executor, cons
     const graph::Value& value = g.values()[i];
     if (!is_kept(value)) continue;
     const train::SnapshotTensor& tensor = snapshot.tensor(value.name);
-    HPDLF_CHECK(tensor.type == value.type, "snapshot {}: {} is {}, the network's is {}", snapshot.folder.string(), value.name,
-                to_string(tensor.type), to_string(value.type));
+    HPDLF_CHECK(tensor.type == value.type, "snapshot {}: {} is {}, the network's is {}",
+                snapshot.folder.string(), value.name, to_string(tensor.type),
+                to_string(value.type));
     runtime::HostTensor content(value.type);
     std::copy(tensor.bytes.begin(), tensor.bytes.end(), content.data.begin());
     executor.write(static_cast<graph::ValueId>(i), content);

@@ -86,7 +86,8 @@ class UNet3dTraining : public train::StepLoopHooks {
 };
 
 /// Sets parameters and state from the newest snapshot at `path`; returns the updates it has seen. Collective over the ranks.
-[[nodiscard]] std::int64_t resume_from(const std::filesystem::path& path, runtime::Executor& executor, const std::string& network);
+[[nodiscard]] std::int64_t resume_from(const std::filesystem::path& path,
+                                       runtime::Executor& executor, const std::string& network);
 /// The effective configuration that a snapshot carries. @throws Error if it has none.
 [[nodiscard]] std::string config_of(const train::Snapshot& snapshot);
 

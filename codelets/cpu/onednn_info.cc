@@ -1,8 +1,7 @@
 #include "codelets/cpu/onednn_info.hpp"
 
-#include <fmt/format.h>
-
 #include <dnnl.hpp>
+#include <fmt/format.h>
 #include <utility>
 
 namespace hpdlf::codelets {

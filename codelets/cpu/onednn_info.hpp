@@ -6,8 +6,9 @@
 namespace hpdlf::codelets {
 
 struct OnednnInfo {
-  std::string version;          ///< "3.2.0"
-  std::string instruction_set;  ///< the widest that this CPU has and oneDNN uses: "AVX2", "AVX-512 with bf16", ...
+  std::string version;  ///< "3.2.0"
+  std::string
+      instruction_set;  ///< the widest that this CPU has and oneDNN uses: "AVX2", "AVX-512 with bf16", ...
 };
 [[nodiscard]] OnednnInfo onednn_info();
 

@@ -16,9 +16,12 @@ std::string to_string(const AttrValue& value) {
   return std::visit(
       [](const auto& v) -> std::string {
         using T = std::decay_t<decltype(v)>;
-        if constexpr (std::is_same_v<T, std::string>) return v;
-        else if constexpr (std::is_arithmetic_v<T>) return fmt::format("{}", v);
-        else return fmt::format("[{}]", fmt::join(v, ","));
+        if constexpr (std::is_same_v<T, std::string>)
+          return v;
+        else if constexpr (std::is_arithmetic_v<T>)
+          return fmt::format("{}", v);
+        else
+          return fmt::format("[{}]", fmt::join(v, ","));
       },
       value);
 }

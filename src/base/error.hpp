@@ -8,9 +8,8 @@
 // Levels append where they were with add_context(); main() alone prints.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include <fmt/core.h>
-
 #include <exception>
+#include <fmt/core.h>
 #include <string>
 #include <utility>
 
@@ -68,14 +67,14 @@ namespace detail {
 }  // namespace hpdlf
 
 /// Checks what a caller or a file must satisfy; the rest is a fmt format string and its values.
-#define HPDLF_CHECK(condition, ...)                                       \
-  do {                                                                    \
-    if (!(condition)) throw ::hpdlf::Error(::fmt::format(__VA_ARGS__));   \
+#define HPDLF_CHECK(condition, ...)                                     \
+  do {                                                                  \
+    if (!(condition)) throw ::hpdlf::Error(::fmt::format(__VA_ARGS__)); \
   } while (false)
 
 /// Checks an invariant of HP-DLF itself; stays on in release builds.
-#define HPDLF_ASSERT(condition, ...)                                                     \
-  do {                                                                                   \
-    if (!(condition))                                                                    \
+#define HPDLF_ASSERT(condition, ...)                                                              \
+  do {                                                                                            \
+    if (!(condition))                                                                             \
       ::hpdlf::detail::fail_internal(__FILE__, __LINE__, #condition, ::fmt::format(__VA_ARGS__)); \
   } while (false)

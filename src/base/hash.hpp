@@ -14,7 +14,9 @@ class Hash {
     for (std::size_t i = 0; i < n; ++i) value_ = (value_ ^ p[i]) * 0x100000001b3ULL;
     return *this;
   }
-  Hash& add(std::string_view s) { return bytes(s.data(), s.size()).add(static_cast<std::int64_t>(s.size())); }
+  Hash& add(std::string_view s) {
+    return bytes(s.data(), s.size()).add(static_cast<std::int64_t>(s.size()));
+  }
   Hash& add(std::int64_t v) { return bytes(&v, sizeof v); }
   Hash& add(double v) { return bytes(&v, sizeof v); }
   [[nodiscard]] std::uint64_t value() const { return value_; }

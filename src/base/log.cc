@@ -1,16 +1,15 @@
 #include "base/log.hpp"
 
-#include <spdlog/sinks/stdout_color_sinks.h>
-
 #include <cstdlib>
 #include <memory>
+#include <spdlog/sinks/stdout_color_sinks.h>
 #include <string>
 
 namespace hpdlf {
 
 void init_log(int rank) {
-  auto logger =
-      std::make_shared<spdlog::logger>("hpdlf", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+  auto logger = std::make_shared<spdlog::logger>(
+      "hpdlf", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
   const std::string prefix = rank >= 0 ? "[rank " + std::to_string(rank) + "] " : "";
   logger->set_pattern("%H:%M:%S %^%l%$ " + prefix + "%v");
   const char* level = std::getenv("HPDLF_LOG");

@@ -14,9 +14,11 @@ class Philox {
   explicit constexpr Philox(std::uint64_t key) : key_(key) {}
 
   /// Four random words for counter (high, low).
-  [[nodiscard]] constexpr std::array<std::uint32_t, 4> operator()(std::uint64_t low, std::uint64_t high = 0) const {
-    std::array<std::uint32_t, 4> c{static_cast<std::uint32_t>(low), static_cast<std::uint32_t>(low >> 32),
-                                   static_cast<std::uint32_t>(high), static_cast<std::uint32_t>(high >> 32)};
+  [[nodiscard]] constexpr std::array<std::uint32_t, 4> operator()(std::uint64_t low,
+                                                                  std::uint64_t high = 0) const {
+    std::array<std::uint32_t, 4> c{
+        static_cast<std::uint32_t>(low), static_cast<std::uint32_t>(low >> 32),
+        static_cast<std::uint32_t>(high), static_cast<std::uint32_t>(high >> 32)};
     auto k0 = static_cast<std::uint32_t>(key_);
     auto k1 = static_cast<std::uint32_t>(key_ >> 32);
     for (int round = 0; round < 10; ++round) {

@@ -21,7 +21,8 @@ inline constexpr int kMaxRank = 10;
 class Extents {
  public:
   Extents() = default;
-  Extents(std::initializer_list<std::int64_t> dims) : Extents(std::span(dims.begin(), dims.size())) {}
+  Extents(std::initializer_list<std::int64_t> dims)
+      : Extents(std::span(dims.begin(), dims.size())) {}
   explicit Extents(std::span<const std::int64_t> dims) {
     for (const auto d : dims) push_back(d);
   }
@@ -66,7 +67,9 @@ class Extents {
 struct Box {
   Extents lo, hi;
 
-  [[nodiscard]] static Box whole(const Extents& extents) { return {Extents::filled(extents.rank(), 0), extents}; }
+  [[nodiscard]] static Box whole(const Extents& extents) {
+    return {Extents::filled(extents.rank(), 0), extents};
+  }
   [[nodiscard]] int rank() const { return lo.rank(); }
   [[nodiscard]] Extents extents() const;
   [[nodiscard]] std::int64_t elements() const { return extents().elements(); }

@@ -21,7 +21,8 @@ Box TensorView::box() const {
 }
 
 TensorView TensorView::slice(const Box& region) const {
-  HPDLF_ASSERT(box().contains(region), "region {} is not inside {}", to_string(region), to_string(box()));
+  HPDLF_ASSERT(box().contains(region), "region {} is not inside {}", to_string(region),
+               to_string(box()));
   TensorView v = *this;
   std::int64_t offset = 0;
   for (int i = 0; i < rank(); ++i) offset += (region.lo[i] - origin[i]) * strides[i];

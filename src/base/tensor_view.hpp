@@ -18,11 +18,13 @@ struct TensorView {
 
   /// A dense view of a whole tensor.
   [[nodiscard]] static TensorView dense(void* data, DType dtype, const Extents& extents) {
-    return {data, dtype, extents, dense_strides(extents), Extents::filled(extents.rank(), 0), extents};
+    return {data,   dtype, extents, dense_strides(extents), Extents::filled(extents.rank(), 0),
+            extents};
   }
   template <class T>
   [[nodiscard]] T* as() const {
-    HPDLF_ASSERT(dtype == dtype_of<T>, "a kernel for {} was given {}", name_of(dtype_of<T>), name_of(dtype));
+    HPDLF_ASSERT(dtype == dtype_of<T>, "a kernel for {} was given {}", name_of(dtype_of<T>),
+                 name_of(dtype));
     return static_cast<T*>(data);
   }
   [[nodiscard]] int rank() const { return extents.rank(); }

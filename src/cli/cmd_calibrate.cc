@@ -1,8 +1,7 @@
 // `hpdlf calibrate`: measures this machine again.
 // SPDX-License-Identifier: Apache-2.0
-#include <fmt/format.h>
-
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -26,8 +25,9 @@ int run(bool json) {
                            .dump(2));
     return 0;
   }
-  fmt::print("{}, {} workers; a worker, all busy: {:.0f} GFLOP/s f32, {:.0f} GFLOP/s bf16, {:.1f} GB/s\n", machine.name,
-             machine.workers, machine.gflops_f32, machine.gflops_bf16, machine.gbytes_per_s);
+  fmt::print(
+      "{}, {} workers; a worker, all busy: {:.0f} GFLOP/s f32, {:.0f} GFLOP/s bf16, {:.1f} GB/s\n",
+      machine.name, machine.workers, machine.gflops_f32, machine.gflops_bf16, machine.gbytes_per_s);
   return 0;
 }
 
@@ -35,7 +35,8 @@ int run(bool json) {
 
 void add_calibrate(CLI::App& app, Action& action) {
   auto json = std::make_shared<bool>(false);
-  CLI::App* cmd = app.add_subcommand("calibrate", "Measure this machine again (5 s); done by itself at the first run");
+  CLI::App* cmd = app.add_subcommand(
+      "calibrate", "Measure this machine again (5 s); done by itself at the first run");
   cmd->add_flag("--json", *json, "As JSON");
   cmd->callback([json, &action] { action = [json] { return run(*json); }; });
 }

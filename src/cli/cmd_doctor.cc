@@ -1,9 +1,8 @@
 // `hpdlf doctor`: what of this system is usable, and what to install for the rest.
 // SPDX-License-Identifier: Apache-2.0
-#include <fmt/format.h>
-
 #include <CLI/CLI.hpp>
 #include <filesystem>
+#include <fmt/format.h>
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -31,27 +30,36 @@ std::string first_line_with(const std::filesystem::path& file, const std::string
   return "";
 }
 
-std::string gib(std::uintmax_t bytes) { return fmt::format("{:.1f} GiB", static_cast<double>(bytes) / (1 << 30)); }
+std::string gib(std::uintmax_t bytes) {
+  return fmt::format("{:.1f} GiB", static_cast<double>(bytes) / (1 << 30));
+}
 
 std::vector<Finding> examine() {
   const runtime::RuntimeReport r = runtime::runtime_report();
   const codelets::OnednnInfo dnnl = codelets::onednn_info();
   std::vector<Finding> found;
-  found.push_back({"StarPU", true, fmt::format("{}{}", r.starpu_version, r.fxt ? ", FxT traces" : ""), ""});
+  found.push_back(
+      {"StarPU", true, fmt::format("{}{}", r.starpu_version, r.fxt ? ", FxT traces" : ""), ""});
   if (!r.fxt)
-    found.push_back({"FxT traces", false, "StarPU was built without FxT", "install libfxt-dev and run scripts/install_deps.sh"});
-  found.push_back({"CPU", r.cores > 0, fmt::format("{} cores,{}", r.cores, first_line_with("/proc/cpuinfo", "model name")), ""});
+    found.push_back({"FxT traces", false, "StarPU was built without FxT",
+                     "install libfxt-dev and run scripts/install_deps.sh"});
+  found.push_back(
+      {"CPU", r.cores > 0,
+       fmt::format("{} cores,{}", r.cores, first_line_with("/proc/cpuinfo", "model name")), ""});
   found.push_back({"oneDNN", true, fmt::format("{}, {}", dnnl.version, dnnl.instruction_set), ""});
   found.push_back({"MPI", r.mpi, r.mpi ? r.mpi_version : "not in this build",
-                   "apt-get install libopenmpi-dev openmpi-bin, then run scripts/install_deps.sh and build again"});
+                   "apt-get install libopenmpi-dev openmpi-bin, then run scripts/install_deps.sh "
+                   "and build again"});
   found.push_back({"GPU", r.cuda, r.cuda ? "CUDA workers" : "StarPU without CUDA, or no device",
                    "a CUDA build of StarPU; training on CPU cores needs none"});
   const auto memory = static_cast<std::uintmax_t>(train::available_memory_bytes());
-  found.push_back({"memory", memory > (std::uintmax_t{2} << 30), gib(memory) + " available", "close other programs"});
+  found.push_back({"memory", memory > (std::uintmax_t{2} << 30), gib(memory) + " available",
+                   "close other programs"});
   std::error_code error;
   const auto disk = std::filesystem::space(".", error);
   found.push_back({"disk", !error && disk.available > (std::uintmax_t{1} << 30),
-                   error ? error.message() : gib(disk.available) + " free here", "free some space, or run elsewhere"});
+                   error ? error.message() : gib(disk.available) + " free here",
+                   "free some space, or run elsewhere"});
   return found;
 }
 
@@ -60,7 +68,10 @@ int run(bool json) {
   if (json) {
     auto list = nlohmann::ordered_json::array();
     for (const auto& f : findings)
-      list.push_back({{"subject", f.subject}, {"usable", f.usable}, {"detail", f.detail}, {"advice", f.usable ? "" : f.advice}});
+      list.push_back({{"subject", f.subject},
+                      {"usable", f.usable},
+                      {"detail", f.detail},
+                      {"advice", f.usable ? "" : f.advice}});
     fmt::print("{}\n", list.dump(2));
     return 0;
   }
@@ -76,7 +87,8 @@ int run(bool json) {
 
 void add_doctor(CLI::App& app, Action& action) {
   auto json = std::make_shared<bool>(false);
-  CLI::App* cmd = app.add_subcommand("doctor", "Say what of this system is usable and what to install for the rest");
+  CLI::App* cmd = app.add_subcommand(
+      "doctor", "Say what of this system is usable and what to install for the rest");
   cmd->add_flag("--json", *json, "As JSON");
   cmd->callback([json, &action] { action = [json] { return run(*json); }; });
 }

@@ -18,9 +18,12 @@ struct OpsOptions {
 
 std::string arity_suffix(const graph::OperandSpec& operand) {
   switch (operand.arity) {
-    case graph::OperandSpec::Arity::optional: return "?";
-    case graph::OperandSpec::Arity::variadic: return "...";
-    case graph::OperandSpec::Arity::one: break;
+    case graph::OperandSpec::Arity::optional:
+      return "?";
+    case graph::OperandSpec::Arity::variadic:
+      return "...";
+    case graph::OperandSpec::Arity::one:
+      break;
   }
   return "";
 }
@@ -43,16 +46,20 @@ std::string kernels_of(const graph::OpSpec& spec) {
 
 void print_text(const graph::OpSpec& spec, bool markdown) {
   fmt::print("{}{}\n", markdown ? "## " : "", spec.name);
-  fmt::print(fmt::runtime(markdown ? "\n`{}`\n\n{}\n\n" : "  {}\n  {}\n"), signature(spec), spec.doc);
+  fmt::print(fmt::runtime(markdown ? "\n`{}`\n\n{}\n\n" : "  {}\n  {}\n"), signature(spec),
+             spec.doc);
   const char* item = markdown ? "- **{}** {}\n" : "    {:<14} {}\n";
   for (const auto* operands : {&spec.inputs, &spec.outputs})
     for (const auto& o : *operands) fmt::print(fmt::runtime(item), o.name + arity_suffix(o), o.doc);
   for (const auto& a : spec.attrs)
     fmt::print(fmt::runtime(item), a.name,
-               fmt::format("{}; {}", a.doc, a.required ? "required" : "default " + to_string(a.default_value)));
-  fmt::print(fmt::runtime(item), "tiling rule", spec.rule_for != nullptr ? "made for the call" : spec.rule);
+               fmt::format("{}; {}", a.doc,
+                           a.required ? "required" : "default " + to_string(a.default_value)));
+  fmt::print(fmt::runtime(item), "tiling rule",
+             spec.rule_for != nullptr ? "made for the call" : spec.rule);
   if (!spec.onnx.name.empty())
-    fmt::print(fmt::runtime(item), "ONNX", fmt::format("{} since opset {}", spec.onnx.name, spec.onnx.since));
+    fmt::print(fmt::runtime(item), "ONNX",
+               fmt::format("{} since opset {}", spec.onnx.name, spec.onnx.since));
   fmt::print(fmt::runtime(item), "gradient", spec.gradient != nullptr ? "yes" : "no");
   fmt::print(fmt::runtime(item), "kernels", kernels_of(spec));
   fmt::print("\n");
@@ -61,8 +68,10 @@ void print_text(const graph::OpSpec& spec, bool markdown) {
 nlohmann::ordered_json as_json(const graph::OpSpec& spec) {
   nlohmann::ordered_json j{{"name", spec.name}, {"doc", spec.doc}, {"signature", signature(spec)}};
   for (const auto& a : spec.attrs)
-    j["attributes"].push_back(
-        {{"name", a.name}, {"doc", a.doc}, {"default", to_string(a.default_value)}, {"required", a.required}});
+    j["attributes"].push_back({{"name", a.name},
+                               {"doc", a.doc},
+                               {"default", to_string(a.default_value)},
+                               {"required", a.required}});
   j["onnx"] = spec.onnx.name;
   j["differentiable"] = spec.gradient != nullptr;
   j["kernels"] = kernels_of(spec);

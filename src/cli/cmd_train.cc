@@ -13,15 +13,21 @@ void add_train(CLI::App& app, Action& action) {
   auto request = std::make_shared<apps::TrainRequest>();
   CLI::App* cmd = app.add_subcommand("train", "Train a network");
   cmd->footer(
-      "Every key of the file can be set from here: --set train.steps=500 --set optimizer.learning_rate=1e-3\n"
-      "Ctrl-C finishes the step, saves a snapshot and says how to resume; a second Ctrl-C stops at once.\n"
+      "Every key of the file can be set from here: --set train.steps=500 --set "
+      "optimizer.learning_rate=1e-3\n"
+      "Ctrl-C finishes the step, saves a snapshot and says how to resume; a second Ctrl-C stops at "
+      "once.\n"
       "Under mpirun the ranks share the work: mpirun -n 2 hpdlf train CONFIG");
-  auto* config = cmd->add_option("CONFIG", request->config, "Configuration of the experiment (TOML)");
-  cmd->add_option("--set", request->overrides, "Override a key: --set train.steps=500")->type_name("KEY=VALUE")->take_all();
+  auto* config =
+      cmd->add_option("CONFIG", request->config, "Configuration of the experiment (TOML)");
+  cmd->add_option("--set", request->overrides, "Override a key: --set train.steps=500")
+      ->type_name("KEY=VALUE")
+      ->take_all();
   auto* resume = cmd->add_option("--resume", request->resume, "Continue the run in this folder");
   config->excludes(resume);
   cmd->add_flag("--quiet", request->quiet, "No progress bar");
-  cmd->add_flag("--trace", request->trace, "Write traces of the workers into the run's folder (docs/tracing.md)");
+  cmd->add_flag("--trace", request->trace,
+                "Write traces of the workers into the run's folder (docs/tracing.md)");
   cmd->callback([request, &action] {
     action = [request] {
       if (request->config.empty() && request->resume.empty())
@@ -35,17 +41,24 @@ void add_predict(CLI::App& app, Action& action) {
   auto request = std::make_shared<apps::PredictRequest>();
   CLI::App* cmd = app.add_subcommand("predict", "Segment an image with a trained network");
   cmd->add_option("SNAPSHOT", request->snapshot, "Folder of a run or of one snapshot")->required();
-  cmd->add_option("IMAGE", request->image, "NIfTI image; several channels separated by ';'")->required();
-  cmd->add_option("-o,--output", request->output, "NIfTI labels to write, on the image's grid")->required();
-  cmd->callback([request, &action] { action = [request] { return apps::predict_unet3d(*request); }; });
+  cmd->add_option("IMAGE", request->image, "NIfTI image; several channels separated by ';'")
+      ->required();
+  cmd->add_option("-o,--output", request->output, "NIfTI labels to write, on the image's grid")
+      ->required();
+  cmd->callback(
+      [request, &action] { action = [request] { return apps::predict_unet3d(*request); }; });
 }
 
 void add_plan(CLI::App& app, Action& action) {
   auto request = std::make_shared<apps::PlanRequest>();
-  CLI::App* cmd = app.add_subcommand("plan", "Say how the work would be split and what a step would cost, without running it");
+  CLI::App* cmd = app.add_subcommand(
+      "plan", "Say how the work would be split and what a step would cost, without running it");
   cmd->add_option("CONFIG", request->config, "Configuration of the experiment (TOML)")->required();
-  cmd->add_option("--set", request->overrides, "Override a key")->type_name("KEY=VALUE")->take_all();
-  cmd->add_option("--ranks", request->ranks, "Plan for this many ranks")->check(CLI::PositiveNumber);
+  cmd->add_option("--set", request->overrides, "Override a key")
+      ->type_name("KEY=VALUE")
+      ->take_all();
+  cmd->add_option("--ranks", request->ranks, "Plan for this many ranks")
+      ->check(CLI::PositiveNumber);
   cmd->add_option("-o,--output", request->output, "Write the plan as JSON");
   cmd->add_flag("--json", request->json, "Print the predictions as JSON");
   cmd->callback([request, &action] { action = [request] { return apps::plan_unet3d(*request); }; });

@@ -13,7 +13,8 @@
 namespace {
 
 constexpr const char* kDescription =
-    "HP-DLF trains deep networks on CPU cores, GPUs and many nodes: it splits every layer into tasks,\n"
+    "HP-DLF trains deep networks on CPU cores, GPUs and many nodes: it splits every layer into "
+    "tasks,\n"
     "predicts what each way of splitting costs before running, and runs the best one on StarPU.";
 
 constexpr const char* kFooter =
@@ -24,7 +25,8 @@ constexpr const char* kFooter =
     "  hpdlf predict runs/unet3d-20260101-120000 t1.nii.gz -o labels.nii.gz\n"
     "  hpdlf doctor                                            what of this system is usable\n"
     "\n"
-    "`hpdlf COMMAND --help` explains a command; docs/environment.md lists the environment variables.";
+    "`hpdlf COMMAND --help` explains a command; docs/environment.md lists the environment "
+    "variables.";
 
 int run(int argc, char** argv) {
   CLI::App app{kDescription, "hpdlf"};

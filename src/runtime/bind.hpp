@@ -38,7 +38,8 @@ struct HostSlot {
 class BoundGraph {
  public:
   /// @throws Error listing every operator without a kernel; Error if a transfer is 2 GiB or more.
-  BoundGraph(Session::Impl& session, std::shared_ptr<const partition::TaskGraph> graph, const partition::CostModel& model);
+  BoundGraph(Session::Impl& session, std::shared_ptr<const partition::TaskGraph> graph,
+             const partition::CostModel& model);
   /// Nothing submitted may be left.
   ~BoundGraph();
   BoundGraph(const BoundGraph&) = delete;
@@ -50,7 +51,9 @@ class BoundGraph {
   [[nodiscard]] const std::vector<BoundTransfer>& transfers() const { return transfers_; }
   [[nodiscard]] const std::vector<HostSlot>& host_slots() const { return host_slots_; }
   /// nullptr if this rank does not touch the tile.
-  [[nodiscard]] starpu_data_handle_t handle(partition::TileId tile) const { return handles_[static_cast<std::size_t>(tile)]; }
+  [[nodiscard]] starpu_data_handle_t handle(partition::TileId tile) const {
+    return handles_[static_cast<std::size_t>(tile)];
+  }
   /// Bytes of workspace that the most demanding kernel needs.
   [[nodiscard]] std::size_t workspace_bytes() const { return workspace_bytes_; }
   [[nodiscard]] int fetch_count() const { return fetch_count_; }
@@ -58,11 +61,13 @@ class BoundGraph {
  private:
   /// Binds nothing yet; the public constructor delegates to it, so that the destructor cleans up when binding throws.
   BoundGraph(Session::Impl& session, std::shared_ptr<const partition::TaskGraph> graph);
-  void bind_task(partition::TaskId id, const partition::CostModel& model, std::vector<std::string>& missing);
+  void bind_task(partition::TaskId id, const partition::CostModel& model,
+                 std::vector<std::string>& missing);
   void bind_transfer(const partition::Task& task, std::int64_t tag);
   void bind_operands(const partition::Task& task, codelets::TaskRecord& record);
   void bind_host_operand(const partition::Task& task, codelets::TaskRecord& record);
-  void select_kernel(const partition::Task& task, codelets::TaskRecord& record, std::vector<std::string>& missing);
+  void select_kernel(const partition::Task& task, codelets::TaskRecord& record,
+                     std::vector<std::string>& missing);
   void release_tiles(const std::vector<partition::TileId>& tiles);
   starpu_data_access_mode access_mode(const partition::Task& task, const partition::Access& access);
   starpu_data_handle_t require_handle(partition::TileId tile);
@@ -82,6 +87,7 @@ class BoundGraph {
 };
 
 /// The part `view` of a dense row-major buffer that holds the box `storage` of a tensor of extents `whole`.
-[[nodiscard]] codelets::BoundOperand operand_of(DType dtype, const Box& storage, const Extents& whole, const Box& view);
+[[nodiscard]] codelets::BoundOperand operand_of(DType dtype, const Box& storage,
+                                                const Extents& whole, const Box& view);
 
 }  // namespace hpdlf::runtime

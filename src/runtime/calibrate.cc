@@ -1,7 +1,5 @@
 #include "runtime/calibrate.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <barrier>
@@ -13,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 #include "base/atomic_file.hpp"
@@ -26,14 +25,18 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kVersion = 1;               ///< of the measurements below; caches of another version are measured anew
-constexpr double kSecondsEach = 1.5;      ///< a measurement; three of them
-constexpr std::int64_t kChannels = 32;    ///< of the convolution: the top levels of the bundled nets
-constexpr std::int64_t kVoxels[] = {8, 32, 32};  ///< about 5 ms a call
+constexpr int kVersion =
+    1;  ///< of the measurements below; caches of another version are measured anew
+constexpr double kSecondsEach = 1.5;    ///< a measurement; three of them
+constexpr std::int64_t kChannels = 32;  ///< of the convolution: the top levels of the bundled nets
+constexpr std::int64_t kVoxels[] = {8, 32, 32};              ///< about 5 ms a call
 constexpr std::size_t kStreamBytes = std::size_t{64} << 20;  ///< beyond any cache share of a core
-constexpr double kUsableMemory = 0.9;     ///< of the machine's; the rest is for the system and the page cache
+constexpr double kUsableMemory =
+    0.9;  ///< of the machine's; the rest is for the system and the page cache
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 /// A kernel call with operands of its own.
 class Call {
@@ -42,7 +45,8 @@ class Call {
     DType dtype;
     Extents extents;
   };
-  Call(std::string_view op, const std::vector<Operand>& inputs, const Operand& output, Attrs attrs) : attrs_(std::move(attrs)) {
+  Call(std::string_view op, const std::vector<Operand>& inputs, const Operand& output, Attrs attrs)
+      : attrs_(std::move(attrs)) {
     for (const Operand& input : inputs) add(input);
     add(output);
     args_.inputs = std::span(views_).first(inputs.size());
@@ -59,13 +63,17 @@ class Call {
  private:
   static constexpr std::size_t kAlignment = 64;
   std::byte* allocate(std::size_t bytes) {
-    memory_.emplace_back(static_cast<std::byte*>(std::aligned_alloc(kAlignment, (bytes / kAlignment + 1) * kAlignment)), &std::free);
+    memory_.emplace_back(static_cast<std::byte*>(
+                             std::aligned_alloc(kAlignment, (bytes / kAlignment + 1) * kAlignment)),
+                         &std::free);
     return memory_.back().get();
   }
   void add(const Operand& operand) {
     TensorView view = TensorView::dense(nullptr, operand.dtype, operand.extents);
     view.data = allocate(static_cast<std::size_t>(view.bytes()));
-    std::memset(view.data, 0, static_cast<std::size_t>(view.bytes()));  // zeros: no denormals, and every page is there
+    std::memset(
+        view.data, 0,
+        static_cast<std::size_t>(view.bytes()));  // zeros: no denormals, and every page is there
     views_.push_back(view);
   }
   Attrs attrs_;
@@ -120,16 +128,19 @@ double convolution_gflops(int threads, DType dtype) {
                     {"group", std::int64_t{1}}};
   const double flops = 2.0 * 27 * kChannels * static_cast<double>(x.elements());
   return 1e-9 * flops * calls_per_second(threads, [&] {
-    return std::make_unique<Call>("Conv", std::vector<Call::Operand>{{dtype, x}, {dtype, w}}, Call::Operand{dtype, x}, attrs);
-  });
+           return std::make_unique<Call>("Conv", std::vector<Call::Operand>{{dtype, x}, {dtype, w}},
+                                         Call::Operand{dtype, x}, attrs);
+         });
 }
 
 double streaming_gbytes(int threads) {
-  const Call::Operand operand{DType::f32, {static_cast<std::int64_t>(kStreamBytes / sizeof(float))}};
+  const Call::Operand operand{DType::f32,
+                              {static_cast<std::int64_t>(kStreamBytes / sizeof(float))}};
   constexpr double kPasses = 2;  // read one, write one
   return 1e-9 * kPasses * static_cast<double>(kStreamBytes) * calls_per_second(threads, [&] {
-    return std::make_unique<Call>("Copy", std::vector<Call::Operand>{operand}, operand, Attrs{});
-  });
+           return std::make_unique<Call>("Copy", std::vector<Call::Operand>{operand}, operand,
+                                         Attrs{});
+         });
 }
 
 std::string processor_name() {
@@ -141,28 +152,34 @@ std::string processor_name() {
 
 /// What this rank may use: its share of the machine's memory, or of the limit of its control group.
 std::int64_t usable_memory() {
-  auto bytes = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  auto bytes =
+      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
   std::ifstream limit("/sys/fs/cgroup/memory.max");
   if (double value = 0; limit >> value) bytes = std::min(bytes, value);  // "max" is no number
   return static_cast<std::int64_t>(kUsableMemory * bytes / read_launch().local_ranks);
 }
 
-std::optional<nlohmann::json> read_cache(const std::filesystem::path& path, const std::string& key) {
+std::optional<nlohmann::json> read_cache(const std::filesystem::path& path,
+                                         const std::string& key) {
   if (!std::filesystem::exists(path)) return std::nullopt;
   auto cached = nlohmann::json::parse(read_text_file(path), nullptr, /*allow_exceptions=*/false);
   const auto is_positive = [&](const char* name) {
     return cached.contains(name) && cached[name].is_number() && cached[name].get<double>() > 0;
   };
-  const bool usable = cached.is_object() && cached.value("key", nlohmann::json()) == key && is_positive("gflops_f32") &&
-                      is_positive("gflops_bf16") && is_positive("gbytes_per_s");
-  if (!usable) spdlog::info("{} is from another machine or version: calibrating again", path.string());
+  const bool usable = cached.is_object() && cached.value("key", nlohmann::json()) == key &&
+                      is_positive("gflops_f32") && is_positive("gflops_bf16") &&
+                      is_positive("gbytes_per_s");
+  if (!usable)
+    spdlog::info("{} is from another machine or version: calibrating again", path.string());
   return usable ? std::optional(cached) : std::nullopt;
 }
 
 }  // namespace
 
-partition::Machine calibrated_machine(int ranks, int workers, const std::filesystem::path& cache, bool force) {
-  HPDLF_CHECK(ranks >= 1 && workers >= 1, "a machine has at least one rank and one worker, not {} and {}", ranks, workers);
+partition::Machine calibrated_machine(int ranks, int workers, const std::filesystem::path& cache,
+                                      bool force) {
+  HPDLF_CHECK(ranks >= 1 && workers >= 1,
+              "a machine has at least one rank and one worker, not {} and {}", ranks, workers);
   const int cores = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
   partition::Machine machine;
   machine.name = processor_name();
@@ -170,11 +187,13 @@ partition::Machine calibrated_machine(int ranks, int workers, const std::filesys
   machine.workers = workers;
   machine.memory_bytes = usable_memory();
   // Other ranks of this machine calibrate, and compute, at the same time.
-  const std::string key = fmt::format("{} x{}, {} workers, {} local ranks, version {}", machine.name, cores, workers,
-                                      read_launch().local_ranks, kVersion);
+  const std::string key =
+      fmt::format("{} x{}, {} workers, {} local ranks, version {}", machine.name, cores, workers,
+                  read_launch().local_ranks, kVersion);
   auto figures = force ? std::nullopt : read_cache(cache, key);
   if (!figures) {
-    if (cache.has_parent_path()) make_folders(cache.parent_path());  // fails before the measurements rather than after
+    if (cache.has_parent_path())
+      make_folders(cache.parent_path());  // fails before the measurements rather than after
     figures = {{"key", key},
                {"gflops_f32", convolution_gflops(workers, DType::f32)},
                {"gflops_bf16", convolution_gflops(workers, DType::bf16)},

@@ -15,7 +15,8 @@ namespace {
 
 [[noreturn]] void starpu_refused(int code) {
   throw LibraryError(fmt::format("StarPU did not start: starpu_init returned {}", code),
-                     code == -ENODEV ? "no worker is left: check STARPU_NCPU and the cores this process may use (taskset, cgroups)"
+                     code == -ENODEV ? "no worker is left: check STARPU_NCPU and the cores this "
+                                       "process may use (taskset, cgroups)"
                                      : "HPDLF_LOG=debug shows what StarPU says");
 }
 
@@ -39,7 +40,8 @@ void check_mpi(int code, const char* call) {
   char text[MPI_MAX_ERROR_STRING];
   int length = 0;
   MPI_Error_string(code, text, &length);
-  throw LibraryError(fmt::format("{} failed with code {}: {}", call, code, std::string_view(text, static_cast<std::size_t>(length))));
+  throw LibraryError(fmt::format("{} failed with code {}: {}", call, code,
+                                 std::string_view(text, static_cast<std::size_t>(length))));
 }
 
 /// Ours alone: StarPU-MPI's progress thread uses MPI_COMM_WORLD.
@@ -50,7 +52,9 @@ void start_mpi() {
   int level = 0;
   check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &level), "MPI_Init_thread");
   if (level < MPI_THREAD_MULTIPLE)
-    throw LibraryError("this MPI library does not support MPI_THREAD_MULTIPLE, which StarPU-MPI's progress thread needs");
+    throw LibraryError(
+        "this MPI library does not support MPI_THREAD_MULTIPLE, which StarPU-MPI's progress thread "
+        "needs");
   check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &control), "MPI_Comm_dup");
   std::atexit([] { MPI_Finalize(); });
 }
@@ -71,7 +75,9 @@ Comm::Comm(starpu_conf& conf, bool with_mpi) : has_mpi_(with_mpi) {
     return;
   }
   start_mpi();
-  if (const int code = starpu_mpi_init_conf(nullptr, nullptr, /*initialize_mpi=*/0, MPI_COMM_WORLD, &conf); code != 0)
+  if (const int code =
+          starpu_mpi_init_conf(nullptr, nullptr, /*initialize_mpi=*/0, MPI_COMM_WORLD, &conf);
+      code != 0)
     starpu_refused(code);
   rank_ = starpu_mpi_world_rank();
   ranks_ = starpu_mpi_world_size();
@@ -93,19 +99,23 @@ void Comm::abort(int exit_code) {
   std::_Exit(exit_code);
 }
 
-std::int64_t Comm::allocate_tags(std::int64_t count) { return count > 0 && has_mpi_ ? starpu_mpi_tags_allocate(count) : -1; }
+std::int64_t Comm::allocate_tags(std::int64_t count) {
+  return count > 0 && has_mpi_ ? starpu_mpi_tags_allocate(count) : -1;
+}
 
 void Comm::free_tags(std::int64_t first) {
   if (first >= 0) starpu_mpi_tags_free(first);
 }
 
 void Comm::send(starpu_data_handle_t handle, int to, std::int64_t tag, int priority) {
-  const int code = starpu_mpi_isend_detached_prio(handle, to, tag, priority, MPI_COMM_WORLD, nullptr, nullptr);
+  const int code =
+      starpu_mpi_isend_detached_prio(handle, to, tag, priority, MPI_COMM_WORLD, nullptr, nullptr);
   HPDLF_ASSERT(code == 0, "starpu_mpi_isend_detached returned {}", code);
 }
 
 void Comm::receive(starpu_data_handle_t handle, int from, std::int64_t tag, int priority) {
-  const int code = starpu_mpi_irecv_detached_prio(handle, from, tag, priority, MPI_COMM_WORLD, nullptr, nullptr);
+  const int code =
+      starpu_mpi_irecv_detached_prio(handle, from, tag, priority, MPI_COMM_WORLD, nullptr, nullptr);
   HPDLF_ASSERT(code == 0, "starpu_mpi_irecv_detached returned {}", code);
 }
 
@@ -123,9 +133,11 @@ void Comm::combine(std::span<std::byte> bytes, int to) {
     std::byte* part = bytes.data() + at;
     const int count = static_cast<int>(std::min(kChunk, bytes.size() - at));
     if (to < 0)
-      check_mpi(MPI_Allreduce(MPI_IN_PLACE, part, count, MPI_BYTE, MPI_BOR, control), "MPI_Allreduce");
+      check_mpi(MPI_Allreduce(MPI_IN_PLACE, part, count, MPI_BYTE, MPI_BOR, control),
+                "MPI_Allreduce");
     else if (rank_ == to)
-      check_mpi(MPI_Reduce(MPI_IN_PLACE, part, count, MPI_BYTE, MPI_BOR, to, control), "MPI_Reduce");
+      check_mpi(MPI_Reduce(MPI_IN_PLACE, part, count, MPI_BYTE, MPI_BOR, to, control),
+                "MPI_Reduce");
     else
       check_mpi(MPI_Reduce(part, nullptr, count, MPI_BYTE, MPI_BOR, to, control), "MPI_Reduce");
   }
@@ -136,7 +148,9 @@ void Comm::combine(std::span<std::byte> bytes, int to) {
 std::string mpi_version() { return {}; }
 
 Comm::Comm(starpu_conf& conf, bool with_mpi) {
-  if (with_mpi) throw NotCompiled("several ranks were started, but this build has no MPI", "install libopenmpi-dev and build again");
+  if (with_mpi)
+    throw NotCompiled("several ranks were started, but this build has no MPI",
+                      "install libopenmpi-dev and build again");
   if (const int code = starpu_init(&conf); code != 0) starpu_refused(code);
 }
 Comm::~Comm() { starpu_shutdown(); }
@@ -144,8 +158,12 @@ void Comm::barrier() {}
 void Comm::abort(int exit_code) { std::_Exit(exit_code); }
 std::int64_t Comm::allocate_tags(std::int64_t) { return -1; }
 void Comm::free_tags(std::int64_t) {}
-void Comm::send(starpu_data_handle_t, int, std::int64_t, int) { HPDLF_ASSERT(false, "a transfer on one rank"); }
-void Comm::receive(starpu_data_handle_t, int, std::int64_t, int) { HPDLF_ASSERT(false, "a transfer on one rank"); }
+void Comm::send(starpu_data_handle_t, int, std::int64_t, int) {
+  HPDLF_ASSERT(false, "a transfer on one rank");
+}
+void Comm::receive(starpu_data_handle_t, int, std::int64_t, int) {
+  HPDLF_ASSERT(false, "a transfer on one rank");
+}
 void Comm::drain() { starpu_task_wait_for_all(); }
 void Comm::combine(std::span<std::byte>, int) {}
 

@@ -4,11 +4,10 @@
 // not a task (barrier, gathering a parameter) uses a communicator of its own and happens between steps only.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include <starpu.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <starpu.h>
 #include <string>
 
 namespace hpdlf::runtime {

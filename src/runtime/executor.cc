@@ -28,11 +28,14 @@ void fill_buffers(starpu_task& task, const TaskRecord& record) {
   const std::size_t n = record.handles.size();
   task.nbuffers = static_cast<int>(n);
   if (n > STARPU_NMAXBUFS) {  // StarPU frees these with the task
-    task.dyn_handles = static_cast<starpu_data_handle_t*>(std::malloc(n * sizeof *task.dyn_handles));
+    task.dyn_handles =
+        static_cast<starpu_data_handle_t*>(std::malloc(n * sizeof *task.dyn_handles));
     task.dyn_modes = static_cast<starpu_data_access_mode*>(std::malloc(n * sizeof *task.dyn_modes));
   }
-  std::copy(record.handles.begin(), record.handles.end(), n > STARPU_NMAXBUFS ? task.dyn_handles : task.handles);
-  std::copy(record.modes.begin(), record.modes.end(), n > STARPU_NMAXBUFS ? task.dyn_modes : task.modes);
+  std::copy(record.handles.begin(), record.handles.end(),
+            n > STARPU_NMAXBUFS ? task.dyn_handles : task.handles);
+  std::copy(record.modes.begin(), record.modes.end(),
+            n > STARPU_NMAXBUFS ? task.dyn_modes : task.modes);
 }
 
 void submit_task(const TaskRecord& record, codelets::TaskCall* call) {
@@ -55,9 +58,12 @@ void submit_task(const TaskRecord& record, codelets::TaskCall* call) {
 }  // namespace
 
 struct Executor::Impl {
-  Impl(Session& owner, std::shared_ptr<const partition::TaskGraph> graph, const partition::CostModel& model,
-       ExecutorOptions given)
-      : session(owner.impl()), bound(session, std::move(graph), model), options(given), steps{Step(bound), Step(bound)} {
+  Impl(Session& owner, std::shared_ptr<const partition::TaskGraph> graph,
+       const partition::CostModel& model, ExecutorOptions given)
+      : session(owner.impl()),
+        bound(session, std::move(graph), model),
+        options(given),
+        steps{Step(bound), Step(bound)} {
     if (bound.workspace_bytes() > 0) {
       session.comm->drain();  // another executor's tasks may be using the workspaces
       session.require_workspace(bound.workspace_bytes());
@@ -72,7 +78,9 @@ struct Executor::Impl {
     persistent = without_content;
   }
 
-  Step& step_of(std::int64_t number) { return steps[static_cast<std::size_t>(number) % kStepsInFlight]; }
+  Step& step_of(std::int64_t number) {
+    return steps[static_cast<std::size_t>(number) % kStepsInFlight];
+  }
   void run(const Command& command, Step& step);
   void block(Step& step, Step::Milestone milestone);
   void throw_failure();
@@ -86,7 +94,8 @@ struct Executor::Impl {
   std::array<Step, kStepsInFlight> steps;
   std::vector<TaskTime> last_times;
   std::int64_t next_step = 0;
-  std::set<graph::ValueId> persistent, without_content;  ///< values kept between steps; those that nothing was given to yet
+  std::set<graph::ValueId> persistent,
+      without_content;  ///< values kept between steps; those that nothing was given to yet
   std::string failure;  ///< message of the last failed step
   int exceptions = std::uncaught_exceptions();
 };
@@ -110,7 +119,8 @@ void Executor::Impl::run(const Command& command, Step& step) {
       break;
     }
     case Command::Kind::release:
-      starpu_data_invalidate_submit(bound.handle(command.index));  // its memory returns to the pool after the last reader
+      starpu_data_invalidate_submit(
+          bound.handle(command.index));  // its memory returns to the pool after the last reader
       break;
   }
 }
@@ -131,9 +141,10 @@ void Executor::Impl::throw_failure() {
   const auto first = latch.take();
   const auto& task = bound.graph().tasks[static_cast<std::size_t>(first->task)];
   const auto& output = bound.graph().tile(task.access.back().tile);
-  const std::string where = fmt::format("running {} (operator {}) on tile {} of \"{}\", rank {}", bound.graph().describe(task),
-                                        task.op, to_string(output.box), bound.graph().graph->value(output.value).name,
-                                        session.comm->rank());
+  const std::string where =
+      fmt::format("running {} (operator {}) on tile {} of \"{}\", rank {}",
+                  bound.graph().describe(task), task.op, to_string(output.box),
+                  bound.graph().graph->value(output.value).name, session.comm->rank());
   try {
     std::rethrow_exception(first->error);
   } catch (Error& error) {
@@ -153,12 +164,13 @@ void Executor::Impl::drain() {
 
 void Executor::Impl::check_persistent(graph::ValueId value, const char* what) const {
   const auto& home = bound.graph().home_tiles;
-  HPDLF_CHECK(value >= 0 && static_cast<std::size_t>(value) < home.size() && !home[static_cast<std::size_t>(value)].empty(),
+  HPDLF_CHECK(value >= 0 && static_cast<std::size_t>(value) < home.size() &&
+                  !home[static_cast<std::size_t>(value)].empty(),
               "cannot {} value {}: it is no parameter or state of this task graph", what, value);
 }
 
-Executor::Executor(Session& session, std::shared_ptr<const partition::TaskGraph> graph, const partition::CostModel& model,
-                   ExecutorOptions options)
+Executor::Executor(Session& session, std::shared_ptr<const partition::TaskGraph> graph,
+                   const partition::CostModel& model, ExecutorOptions options)
     : impl_(std::make_unique<Impl>(session, std::move(graph), model, options)) {}
 
 Executor::~Executor() {
@@ -166,11 +178,14 @@ Executor::~Executor() {
   if (impl_->session.comm->ranks() > 1 && (!impl_->failure.empty() || unwinding)) {
     // Others may wait for this rank for ever. An error that is on its way to main() will not get there: say it here.
     if (unwinding)
-      fmt::print(stderr, "error: {}\n", impl_->failure.empty() ? "the program ends on an error outside the task graph" : impl_->failure);
+      fmt::print(stderr, "error: {}\n",
+                 impl_->failure.empty() ? "the program ends on an error outside the task graph"
+                                        : impl_->failure);
     impl_->session.comm->abort(EXIT_FAILURE);
   }
   impl_->session.comm->drain();
-  if (impl_->latch.is_set()) spdlog::warn("a task failed after the last wait(); its error was not asked for");
+  if (impl_->latch.is_set())
+    spdlog::warn("a task failed after the last wait(); its error was not asked for");
 }
 
 void Executor::initialise() {
@@ -181,7 +196,8 @@ void Executor::initialise() {
 
 std::int64_t Executor::submit(const StepInputs& inputs) {
   if (!impl_->without_content.empty())
-    throw Error(fmt::format("\"{}\" has no content{}", impl_->bound.graph().graph->value(*impl_->without_content.begin()).name,
+    throw Error(fmt::format("\"{}\" has no content{}",
+                            impl_->bound.graph().graph->value(*impl_->without_content.begin()).name,
                             impl_->failure.empty() ? "" : " after a failed step"),
                 "initialise() or write() come before submit()");
   Step& step = impl_->step_of(impl_->next_step);
@@ -202,7 +218,8 @@ std::int64_t Executor::submit(const StepInputs& inputs) {
 
 StepResult Executor::wait(std::int64_t number) {
   Step& step = impl_->step_of(number);
-  HPDLF_CHECK(number >= 0 && step.holds(number), "step {} was not submitted, or {} or more were since: its results are gone", number,
+  HPDLF_CHECK(number >= 0 && step.holds(number),
+              "step {} was not submitted, or {} or more were since: its results are gone", number,
               kStepsInFlight);
   impl_->block(step, Step::Milestone::fetched);
   impl_->throw_failure();
@@ -230,7 +247,8 @@ std::shared_ptr<HostTensor> Executor::read(graph::ValueId value, int to) {
 void Executor::write(graph::ValueId value, const HostTensor& content) {
   impl_->check_persistent(value, "write");
   const graph::Value& target = impl_->bound.graph().graph->value(value);
-  HPDLF_CHECK(content.type == target.type, "\"{}\" is {}, not {}", target.name, to_string(target.type), to_string(content.type));
+  HPDLF_CHECK(content.type == target.type, "\"{}\" is {}, not {}", target.name,
+              to_string(target.type), to_string(content.type));
   impl_->drain();
   scatter(impl_->bound, value, content);
   impl_->without_content.erase(value);
@@ -241,8 +259,11 @@ const partition::TaskGraph& Executor::task_graph() const { return impl_->bound.g
 std::vector<TaskTime> Executor::task_times() const {
   const Step* newest = nullptr;
   for (const Step& step : impl_->steps)
-    if (step.is_used() && step.reached(Step::Milestone::ended) && (newest == nullptr || step.step > newest->step)) newest = &step;
-  return impl_->options.record_times && newest != nullptr ? newest->times(impl_->session.start_ns) : impl_->last_times;
+    if (step.is_used() && step.reached(Step::Milestone::ended) &&
+        (newest == nullptr || step.step > newest->step))
+      newest = &step;
+  return impl_->options.record_times && newest != nullptr ? newest->times(impl_->session.start_ns)
+                                                          : impl_->last_times;
 }
 
 }  // namespace hpdlf::runtime

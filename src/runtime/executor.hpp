@@ -19,7 +19,8 @@ struct HostTensor {
   graph::TensorType type;
   std::vector<std::byte> data;  // (an aligned vector in the real thing is fine)
 
-  explicit HostTensor(graph::TensorType t) : type(std::move(t)), data(static_cast<std::size_t>(type.bytes())) {}
+  explicit HostTensor(graph::TensorType t)
+      : type(std::move(t)), data(static_cast<std::size_t>(type.bytes())) {}
   template <class T>
   [[nodiscard]] std::span<T> as() {
     return {reinterpret_cast<T*>(data.data()), static_cast<std::size_t>(type.elements())};
@@ -55,7 +56,8 @@ struct ExecutorOptions {
 class Executor {
  public:
   /// @throws Error listing every operator without a kernel. @param model gives the times that StarPU's schedulers use.
-  Executor(Session& session, std::shared_ptr<const partition::TaskGraph> graph, const partition::CostModel& model, ExecutorOptions options = {});
+  Executor(Session& session, std::shared_ptr<const partition::TaskGraph> graph,
+           const partition::CostModel& model, ExecutorOptions options = {});
   ~Executor();  // waits for what was submitted
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;

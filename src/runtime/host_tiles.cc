@@ -59,7 +59,8 @@ void for_each_persistent(const BoundGraph& bound, const Visit& visit) {
 
 TensorView whole_view(const HostTensor& tensor) {
   // Views carry one pointer type for inputs and outputs.
-  return TensorView::dense(const_cast<std::byte*>(tensor.data.data()), tensor.type.dtype, tensor.type.extents);
+  return TensorView::dense(const_cast<std::byte*>(tensor.data.data()), tensor.type.dtype,
+                           tensor.type.extents);
 }
 
 }  // namespace
@@ -71,7 +72,8 @@ void initialise_tiles(const BoundGraph& bound, std::uint64_t seed) {
     const graph::Value& value = graph.value(tile.value);
     const TileAccess access(bound, id, STARPU_W);
     if (value.role == graph::Role::constant) {
-      const TensorView content = TensorView::dense(const_cast<std::byte*>(value.content.data()), value.type.dtype, value.type.extents);
+      const TensorView content = TensorView::dense(const_cast<std::byte*>(value.content.data()),
+                                                   value.type.dtype, value.type.extents);
       copy(content.slice(tile.storage), access.view(tile.storage));
     } else {
       graph::fill_initial(value, seed, tile.storage, access.data());

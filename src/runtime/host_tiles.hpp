@@ -13,6 +13,7 @@ void initialise_tiles(const BoundGraph& bound, std::uint64_t seed);
 /// Copies `content` into the tiles of `value` that this rank holds. Nothing may be running.
 void scatter(const BoundGraph& bound, graph::ValueId value, const HostTensor& content);
 /// What this rank owns of `value`, zeros elsewhere. Nothing may be running.
-[[nodiscard]] std::shared_ptr<HostTensor> gather_own(const BoundGraph& bound, int rank, graph::ValueId value);
+[[nodiscard]] std::shared_ptr<HostTensor> gather_own(const BoundGraph& bound, int rank,
+                                                     graph::ValueId value);
 
 }  // namespace hpdlf::runtime

@@ -1,13 +1,12 @@
 #include "runtime/memory.hpp"
 
-#include <starpu.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <iterator>
 #include <memory>
+#include <starpu.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/error.hpp"
 
@@ -21,7 +20,9 @@
 namespace hpdlf::runtime {
 namespace {
 
-constexpr std::size_t round_up(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
+constexpr std::size_t round_up(std::size_t n, std::size_t unit) {
+  return (n + unit - 1) / unit * unit;
+}
 
 /// What a block of `bytes` takes.
 constexpr std::size_t block_size(std::size_t bytes) {
@@ -35,7 +36,8 @@ constexpr std::size_t block_size(std::size_t bytes) {
 Arena::Arena(std::size_t capacity) : capacity_(round_up(capacity, kHugePage)) {
   // Addresses only: PROT_NONE counts against no limit but that of the address space. One huge page more, to align the base.
   const std::size_t mapped = capacity_ + kHugePage;
-  void* start = mmap(nullptr, mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* start =
+      mmap(nullptr, mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (start == MAP_FAILED)
     throw Error(fmt::format("cannot reserve {} MiB of addresses for the memory pool", mapped >> 20),
                 "`ulimit -v unlimited` lifts the limit on addresses");
@@ -44,7 +46,8 @@ Arena::Arena(std::size_t capacity) : capacity_(round_up(capacity, kHugePage)) {
   base_ = static_cast<std::byte*>(start) + head;
   if (head > 0) munmap(start, head);
   if (head < kHugePage) munmap(base_ + capacity_, kHugePage - head);
-  madvise(base_, capacity_, MADV_HUGEPAGE);  // a wish: passes over memory are twice as fast with huge pages
+  madvise(base_, capacity_,
+          MADV_HUGEPAGE);  // a wish: passes over memory are twice as fast with huge pages
 }
 
 Arena::~Arena() {
@@ -56,7 +59,8 @@ bool Arena::grow(std::size_t bytes) {
   const std::size_t wanted = round_up(top_ + bytes, kHugePage);
   if (wanted > capacity_) return false;
   if (wanted > committed_) {
-    if (mprotect(base_ + committed_, wanted - committed_, PROT_READ | PROT_WRITE) != 0) return false;
+    if (mprotect(base_ + committed_, wanted - committed_, PROT_READ | PROT_WRITE) != 0)
+      return false;
     committed_ = wanted;
     stats_.reserved = static_cast<std::int64_t>(committed_);
   }
@@ -71,7 +75,8 @@ void Arena::add_free(Offset offset, std::size_t size) {
 
 void Arena::remove_free(std::map<Offset, std::size_t>::iterator block) {
   const auto [first, last] = free_by_size_.equal_range(block->second);
-  free_by_size_.erase(std::find_if(first, last, [&](const auto& entry) { return entry.second == block->first; }));
+  free_by_size_.erase(
+      std::find_if(first, last, [&](const auto& entry) { return entry.second == block->first; }));
   free_by_offset_.erase(block);
 }
 
@@ -88,7 +93,8 @@ void* Arena::allocate(std::size_t bytes) {
     if (found > size) add_free(offset + size, found - size);
   } else {
     // A free block at the very top is extended rather than left behind.
-    const auto last = free_by_offset_.empty() ? free_by_offset_.end() : std::prev(free_by_offset_.end());
+    const auto last =
+        free_by_offset_.empty() ? free_by_offset_.end() : std::prev(free_by_offset_.end());
     const bool extends = last != free_by_offset_.end() && last->first + last->second == top_;
     const std::size_t at_hand = extends ? last->second : 0;
     if (!grow(size - at_hand)) return nullptr;
@@ -151,7 +157,9 @@ class Pool {
   Pool() : small_(std::size_t{1} << 32), large_(2 * physical_memory()) {}
 
   void* allocate(std::size_t bytes) { return (bytes <= kSmall ? small_ : large_).allocate(bytes); }
-  void free(void* block, std::size_t bytes) { (small_.owns(block) ? small_ : large_).free(block, bytes); }
+  void free(void* block, std::size_t bytes) {
+    (small_.owns(block) ? small_ : large_).free(block, bytes);
+  }
   [[nodiscard]] MemoryStats stats() const {
     const MemoryStats a = small_.stats();
     const MemoryStats b = large_.stats();
@@ -164,7 +172,8 @@ class Pool {
 
  private:
   static std::size_t physical_memory() {
-    return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+    return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) *
+           static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   }
   Arena small_, large_;
 };
@@ -197,8 +206,8 @@ void remove_memory_pool() {
 void* pool_allocate(std::size_t bytes) {
   HPDLF_ASSERT(pool != nullptr, "no memory pool is installed");
   void* block = pool->allocate(bytes);
-  HPDLF_CHECK(block != nullptr, "out of memory: {} MiB more are needed, {} MiB are in use", bytes >> 20,
-              pool->stats().current >> 20);
+  HPDLF_CHECK(block != nullptr, "out of memory: {} MiB more are needed, {} MiB are in use",
+              bytes >> 20, pool->stats().current >> 20);
   return block;
 }
 

@@ -14,15 +14,16 @@
 namespace hpdlf::runtime {
 
 struct MemoryStats {
-  std::int64_t current = 0;   ///< bytes handed out
-  std::int64_t peak = 0;      ///< the most that was, since the start or reset_peak_memory()
-  std::int64_t reserved = 0;  ///< bytes taken from the system; reserved - peak is lost to fragmentation
+  std::int64_t current = 0;  ///< bytes handed out
+  std::int64_t peak = 0;     ///< the most that was, since the start or reset_peak_memory()
+  std::int64_t reserved =
+      0;  ///< bytes taken from the system; reserved - peak is lost to fragmentation
 };
 
 /// A heap of its own; thread-safe.
 class Arena {
  public:
-  static constexpr std::size_t kAlignment = 64;              ///< a cache line, and the widest vector
+  static constexpr std::size_t kAlignment = 64;  ///< a cache line, and the widest vector
   static constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
   /// Reserves `capacity` bytes of addresses; memory is only used as blocks are. @throws Error if the system refuses.

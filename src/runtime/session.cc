@@ -1,11 +1,10 @@
-#include <sched.h>
-#include <starpu.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <sched.h>
+#include <starpu.h>
+#include <unistd.h>
 
 #include "base/atomic_file.hpp"
 #include "base/error.hpp"
@@ -24,33 +23,36 @@ std::atomic<bool> session_exists = false;
 int available_cores() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return std::max(1, static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)));
+  if (sched_getaffinity(0, sizeof set, &set) != 0)
+    return std::max(1, static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)));
   return std::max(1, CPU_COUNT(&set));
 }
 
-/// Workers if the user does not say: the ranks of a machine share its cores, unless the launcher has dealt them out.
+/// True if a launcher, taskset or a control group has given this process some cores of the machine only.
+bool has_own_cores() { return available_cores() < static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)); }
+
+/// Workers if the user does not say: the ranks of a machine share its cores, unless these have been dealt out.
 int default_workers(const Launch& launch) {
-  const int cores = available_cores();
-  const bool dealt_out = cores < static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
-  return dealt_out ? cores : std::max(1, cores / launch.local_ranks);
+  return has_own_cores() ? available_cores() : std::max(1, available_cores() / launch.local_ranks);
 }
 
 /// What the user set in the environment stays.
-void set_default(const char* name, const std::string& value) { setenv(name, value.c_str(), /*overwrite=*/0); }
+void set_default(const char* name, const std::string& value) {
+  setenv(name, value.c_str(), /*overwrite=*/0);
+}
 
 /// StarPU takes some settings from the environment only. docs/environment.md lists them.
 void set_environment_defaults(const Launch& launch, int workers) {
   const char* log = std::getenv("HPDLF_LOG");
-  const bool talkative = log != nullptr && (std::string_view(log) == "debug" || std::string_view(log) == "trace");
+  const bool talkative =
+      log != nullptr && (std::string_view(log) == "debug" || std::string_view(log) == "trace");
   if (!talkative) set_default("STARPU_SILENT", "1");
-  const bool oversubscribed = workers * launch.local_ranks > available_cores();
-  // Bound workers that share a core would be stuck to it while another is idle.
-  if (launch.local_ranks > 1 || oversubscribed) set_default("STARPU_WORKERS_NOBIND", "1");
-  if (launch.mpi) {
-    set_default("STARPU_MPI_NOBIND", "1");
-    // The thread that polls for messages gives way to the workers.
-    if (oversubscribed || launch.local_ranks > 1) set_default("OMPI_MCA_mpi_yield_when_idle", "1");
-  }
+  const bool shares_cores = launch.local_ranks > 1 || workers > available_cores();
+  // Bound workers that share a core would be stuck to it while another is idle; and StarPU binds to any core of the machine.
+  if (shares_cores || has_own_cores()) set_default("STARPU_WORKERS_NOBIND", "1");
+  if (!launch.mpi) return;
+  set_default("STARPU_MPI_NOBIND", "1");
+  if (shares_cores) set_default("OMPI_MCA_mpi_yield_when_idle", "1");  // polling for messages gives way to the workers
 }
 
 /// Has StarPU write its FxT trace to `dir` from start to shutdown.
@@ -72,23 +74,27 @@ class FxtTrace {
 /// The scheduler to use. @throws Error listing StarPU's, which would abort on an unknown one.
 std::string checked_scheduler(const SessionOptions& options) {
   const char* wanted_by_user = std::getenv("STARPU_SCHED");
-  const std::string wanted = wanted_by_user != nullptr && *wanted_by_user != '\0' ? wanted_by_user : options.scheduler;
+  const std::string wanted =
+      wanted_by_user != nullptr && *wanted_by_user != '\0' ? wanted_by_user : options.scheduler;
   if (std::getenv("STARPU_SCHED_LIB") != nullptr) return wanted;  // may name one of the library's
   std::string known;
-  for (starpu_sched_policy** policy = starpu_sched_get_predefined_policies(); *policy != nullptr; ++policy) {
+  for (starpu_sched_policy** policy = starpu_sched_get_predefined_policies(); *policy != nullptr;
+       ++policy) {
     if (wanted == (*policy)->policy_name) return wanted;
     known += fmt::format("{}{}", known.empty() ? "" : ", ", (*policy)->policy_name);
   }
-  throw Error(fmt::format("there is no scheduler `{}`; StarPU {}.{}.{} has {}", wanted, STARPU_MAJOR_VERSION,
-                          STARPU_MINOR_VERSION, STARPU_RELEASE_VERSION, known),
-              wanted_by_user != nullptr ? "unset STARPU_SCHED for the default, dmdas" : "");
+  throw Error(
+      fmt::format("there is no scheduler `{}`; StarPU {}.{}.{} has {}", wanted,
+                  STARPU_MAJOR_VERSION, STARPU_MINOR_VERSION, STARPU_RELEASE_VERSION, known),
+      wanted_by_user != nullptr ? "unset STARPU_SCHED for the default, dmdas" : "");
 }
 
 starpu_conf make_conf(const std::string& scheduler, int workers) {
   starpu_conf conf;
   starpu_conf_init(&conf);  // takes STARPU_NCPU and the rest of the environment
   conf.sched_policy_name = scheduler.c_str();
-  if (std::getenv("STARPU_NCPU") == nullptr && std::getenv("STARPU_NCPUS") == nullptr) conf.ncpus = workers;
+  if (std::getenv("STARPU_NCPU") == nullptr && std::getenv("STARPU_NCPUS") == nullptr)
+    conf.ncpus = workers;
   conf.catch_signals = 0;  // Ctrl-C is the trainer's
   // Without bounds dmdas takes every priority for the default one.
   conf.global_sched_ctx_min_priority = 0;
@@ -97,14 +103,17 @@ starpu_conf make_conf(const std::string& scheduler, int workers) {
 }
 
 std::int64_t steady_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 }  // namespace
 
 void count_handles(int change) { live_handle_count += change; }
 
-Session::Impl::Impl(const SessionOptions& options) : scheduler(checked_scheduler(options)), start_ns(steady_ns()) {
+Session::Impl::Impl(const SessionOptions& options)
+    : scheduler(checked_scheduler(options)), start_ns(steady_ns()) {
   const Launch launch = read_launch();
   const int wanted = options.cpu_workers > 0 ? options.cpu_workers : default_workers(launch);
   set_environment_defaults(launch, wanted);
@@ -118,10 +127,12 @@ Session::Impl::Impl(const SessionOptions& options) : scheduler(checked_scheduler
     throw;
   }
   cpu_worker_ids.resize(static_cast<std::size_t>(starpu_cpu_worker_get_count()));
-  starpu_worker_get_ids_by_type(STARPU_CPU_WORKER, cpu_worker_ids.data(), static_cast<unsigned>(cpu_worker_ids.size()));
+  starpu_worker_get_ids_by_type(STARPU_CPU_WORKER, cpu_worker_ids.data(),
+                                static_cast<unsigned>(cpu_worker_ids.size()));
   workspaces.resize(starpu_worker_get_count());
   if (options.cpu_workers > 0 && options.cpu_workers != static_cast<int>(cpu_worker_ids.size()))
-    spdlog::info("{} workers were asked for, STARPU_NCPU gives {}", options.cpu_workers, cpu_worker_ids.size());
+    spdlog::info("{} workers were asked for, STARPU_NCPU gives {}", options.cpu_workers,
+                 cpu_worker_ids.size());
 }
 
 Session::Impl::~Impl() {
@@ -141,7 +152,8 @@ void Session::Impl::require_workspace(std::size_t bytes) {
 }
 
 Session::Session(const SessionOptions& options) {
-  HPDLF_CHECK(!session_exists.exchange(true), "a process can have one session at a time, and one is open");
+  HPDLF_CHECK(!session_exists.exchange(true),
+              "a process can have one session at a time, and one is open");
   try {
     impl_ = std::make_unique<Impl>(options);
   } catch (...) {

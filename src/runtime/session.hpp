@@ -8,7 +8,7 @@
 namespace hpdlf::runtime {
 
 struct SessionOptions {
-  int cpu_workers = -1;             ///< -1: one a core that the process may use; STARPU_NCPU overrides
+  int cpu_workers = -1;  ///< -1: one a core that the process may use; STARPU_NCPU overrides
   std::string scheduler = "dmdas";  ///< STARPU_SCHED overrides
   std::string trace_dir;            ///< FxT trace goes there if not empty
 };

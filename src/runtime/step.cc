@@ -18,10 +18,11 @@ void Step::begin(std::int64_t number, const StepInputs& inputs) {
     if (slots[i].fetched) continue;
     const graph::Value& value = bound_.graph().graph->value(slots[i].value);
     const auto given = inputs.find(slots[i].value);
-    HPDLF_CHECK(given != inputs.end() && given->second != nullptr, "step {}: input \"{}\" ({}) is not given", number,
-                value.name, to_string(value.type));
-    HPDLF_CHECK(given->second->type == value.type, "step {}: input \"{}\" is {}, but {} is given", number, value.name,
-                to_string(value.type), to_string(given->second->type));
+    HPDLF_CHECK(given != inputs.end() && given->second != nullptr,
+                "step {}: input \"{}\" ({}) is not given", number, value.name,
+                to_string(value.type));
+    HPDLF_CHECK(given->second->type == value.type, "step {}: input \"{}\" is {}, but {} is given",
+                number, value.name, to_string(value.type), to_string(given->second->type));
     fed[i] = given->second;
   }
   inputs_ = std::move(fed);
@@ -42,7 +43,8 @@ void Step::begin(std::int64_t number, const StepInputs& inputs) {
   fetches_left_ = bound_.fetch_count();
 }
 
-void Step::task_ended(const codelets::TaskRecord& record, std::int64_t start_ns, std::int64_t end_ns) noexcept {
+void Step::task_ended(const codelets::TaskRecord& record, std::int64_t start_ns,
+                      std::int64_t end_ns) noexcept {
   spans_[static_cast<std::size_t>(record.slot)] = {start_ns, end_ns, starpu_worker_get_id()};
   const bool last_fetch = record.is_fetch && fetches_left_.fetch_sub(1) == 1;
   const bool last_task = tasks_left_.fetch_sub(1) == 1;
@@ -68,9 +70,11 @@ std::map<std::string, HostTensorPtr> Step::fetched() const {
 std::vector<TaskTime> Step::times(std::int64_t origin_ns) const {
   std::vector<TaskTime> times;
   for (std::size_t i = 0; i < spans_.size(); ++i)
-    times.push_back({calls_[i].record->task, spans_[i].worker, static_cast<double>(spans_[i].start_ns - origin_ns) * 1e-3,
+    times.push_back({calls_[i].record->task, spans_[i].worker,
+                     static_cast<double>(spans_[i].start_ns - origin_ns) * 1e-3,
                      static_cast<double>(spans_[i].end_ns - origin_ns) * 1e-3});
-  std::sort(times.begin(), times.end(), [](const TaskTime& a, const TaskTime& b) { return a.start_us < b.start_us; });
+  std::sort(times.begin(), times.end(),
+            [](const TaskTime& a, const TaskTime& b) { return a.start_us < b.start_us; });
   return times;
 }
 

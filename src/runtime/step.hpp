@@ -21,8 +21,11 @@ class Step final : public codelets::StepTasks {
   explicit Step(const BoundGraph& bound);
   /// @throws Error naming the input that is missing or of another type.
   void begin(std::int64_t number, const StepInputs& inputs);
-  [[nodiscard]] codelets::TaskCall* call(int slot) { return &calls_[static_cast<std::size_t>(slot)]; }
-  void task_ended(const codelets::TaskRecord& record, std::int64_t start_ns, std::int64_t end_ns) noexcept override;
+  [[nodiscard]] codelets::TaskCall* call(int slot) {
+    return &calls_[static_cast<std::size_t>(slot)];
+  }
+  void task_ended(const codelets::TaskRecord& record, std::int64_t start_ns,
+                  std::int64_t end_ns) noexcept override;
 
   [[nodiscard]] bool reached(Milestone milestone) const;
   /// True from begin() on, until the Step is used again.
@@ -45,7 +48,8 @@ class Step final : public codelets::StepTasks {
   const BoundGraph& bound_;
   std::vector<codelets::TaskCall> calls_;  // [record]
   std::vector<Span> spans_;                // [record], each written by its own task
-  std::vector<HostTensorPtr> inputs_;      // kept alive until the Step is used again; [host slot], null where fetched
+  std::vector<HostTensorPtr>
+      inputs_;  // kept alive until the Step is used again; [host slot], null where fetched
   std::vector<std::shared_ptr<HostTensor>> outputs_;  // [host slot], null where fed
   std::atomic<int> tasks_left_ = 0, fetches_left_ = 0;
   bool used_ = false;

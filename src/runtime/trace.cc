@@ -1,18 +1,17 @@
 #include "runtime/trace.hpp"
 
-#include <dlfcn.h>
-#include <fcntl.h>
-#include <spawn.h>
-#include <starpu.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <dlfcn.h>
+#include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <spawn.h>
+#include <starpu.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <vector>
 
 #include "base/atomic_file.hpp"
@@ -31,13 +30,20 @@ struct PhaseColor {
 
 PhaseColor color_of(Phase phase) {
   switch (phase) {
-    case Phase::load: return {0x7f7f7f, "grey"};
-    case Phase::forward: return {0x1f77b4, "thread_state_running"};
-    case Phase::loss: return {0x9467bd, "rail_animation"};
-    case Phase::backward: return {0xff7f0e, "rail_response"};
-    case Phase::reduce: return {0xd62728, "terrible"};
-    case Phase::update: return {0x2ca02c, "good"};
-    case Phase::move: return {0xbcbd22, "yellow"};
+    case Phase::load:
+      return {0x7f7f7f, "grey"};
+    case Phase::forward:
+      return {0x1f77b4, "thread_state_running"};
+    case Phase::loss:
+      return {0x9467bd, "rail_animation"};
+    case Phase::backward:
+      return {0xff7f0e, "rail_response"};
+    case Phase::reduce:
+      return {0xd62728, "terrible"};
+    case Phase::update:
+      return {0x2ca02c, "good"};
+    case Phase::move:
+      return {0xbcbd22, "yellow"};
   }
   return {0, "black"};
 }
@@ -80,12 +86,14 @@ int run_program(const std::vector<std::string>& command, const fs::path& log) {
   argv.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, log.c_str(),
+                                   O_WRONLY | O_CREAT | O_TRUNC, 0644);
   posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
   pid_t child = 0;
   const int code = posix_spawn(&child, argv[0], &actions, nullptr, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
-  if (code != 0) throw LibraryError(fmt::format("cannot start {}: {}", command[0], std::strerror(code)));
+  if (code != 0)
+    throw LibraryError(fmt::format("cannot start {}: {}", command[0], std::strerror(code)));
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
@@ -104,10 +112,14 @@ std::string with_paje_colors(const std::string& trace) {
     double red = 0;
     double green = 0;
     double blue = 0;
-    const std::size_t quote = line.starts_with("6\t") ? line.rfind('"', line.rfind('"') - 1) : std::string::npos;
-    const bool has_color = quote != std::string::npos && std::sscanf(line.c_str() + quote, "\"%lf %lf %lf", &red, &green, &blue) == 3;
+    const std::size_t quote =
+        line.starts_with("6\t") ? line.rfind('"', line.rfind('"') - 1) : std::string::npos;
+    const bool has_color =
+        quote != std::string::npos &&
+        std::sscanf(line.c_str() + quote, "\"%lf %lf %lf", &red, &green, &blue) == 3;
     if (has_color && std::max({red, green, blue}) > 1)
-      result += fmt::format("{}\"{:.3f} {:.3f} {:.3f}\"\n", line.substr(0, quote), red / 255, green / 255, blue / 255);
+      result += fmt::format("{}\"{:.3f} {:.3f} {:.3f}\"\n", line.substr(0, quote), red / 255,
+                            green / 255, blue / 255);
     else
       result += line;
   }
@@ -122,7 +134,8 @@ unsigned task_color(const partition::Task& task) {
   return task.cost.flops > kFlopsPerByte * bytes ? rgb : lighter(rgb);
 }
 
-ChromeTrace::ChromeTrace(std::shared_ptr<const partition::TaskGraph> graph, int rank) : graph_(std::move(graph)), rank_(rank) {}
+ChromeTrace::ChromeTrace(std::shared_ptr<const partition::TaskGraph> graph, int rank)
+    : graph_(std::move(graph)), rank_(rank) {}
 
 void ChromeTrace::add_step(std::int64_t step, std::span<const TaskTime> times) {
   for (const TaskTime& time : times) {
@@ -130,19 +143,26 @@ void ChromeTrace::add_step(std::int64_t step, std::span<const TaskTime> times) {
     const partition::Access& output = task.access.back();
     workers_ = std::max(workers_, time.worker + 1);
     events_ += fmt::format(
-        ",\n{{\"name\":{},\"cat\":\"{}\",\"cname\":\"{}\",\"ph\":\"X\",\"pid\":{},\"tid\":{},\"ts\":{:.3f},\"dur\":{:.3f},"
+        ",\n{{\"name\":{},\"cat\":\"{}\",\"cname\":\"{}\",\"ph\":\"X\",\"pid\":{},\"tid\":{},"
+        "\"ts\":{:.3f},\"dur\":{:.3f},"
         "\"args\":{{\"operator\":\"{}\",\"step\":{},\"region\":\"{}\",\"priority\":{}}}}}",
-        nlohmann::json(graph_->describe(task)).dump(), name_of(task.phase), color_of(task.phase).chrome, rank_, time.worker,
-        time.start_us, time.end_us - time.start_us, task.op, step, to_string(output.view), task.priority);
+        nlohmann::json(graph_->describe(task)).dump(), name_of(task.phase),
+        color_of(task.phase).chrome, rank_, time.worker, time.start_us, time.end_us - time.start_us,
+        task.op, step, to_string(output.view), task.priority);
   }
 }
 
 void ChromeTrace::write(const fs::path& path) const {
-  std::string text = fmt::format("{{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n{{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":{0},"
-                                 "\"args\":{{\"name\":\"rank {0}\"}}}}", rank_);
+  std::string text = fmt::format(
+      "{{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n{{\"name\":\"process_name\",\"ph\":\"M\","
+      "\"pid\":{0},"
+      "\"args\":{{\"name\":\"rank {0}\"}}}}",
+      rank_);
   for (int worker = 0; worker < workers_; ++worker)
-    text += fmt::format(",\n{{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":{},\"tid\":{},\"args\":{{\"name\":\"worker {}\"}}}}",
-                        rank_, worker, worker);
+    text += fmt::format(
+        ",\n{{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":{},\"tid\":{},\"args\":{{\"name\":"
+        "\"worker {}\"}}}}",
+        rank_, worker, worker);
   write_file_atomically(path, text + events_ + "\n]}\n");
 }
 
@@ -150,21 +170,25 @@ fs::path convert_fxt(const fs::path& dir) {
   std::vector<std::string> files;
   if (fs::is_directory(dir))
     for (const auto& entry : fs::directory_iterator(dir))
-      if (entry.path().filename().string().starts_with("prof_file_")) files.push_back(entry.path().string());
+      if (entry.path().filename().string().starts_with("prof_file_"))
+        files.push_back(entry.path().string());
   if (files.empty())
-    throw Error(fmt::format("no FxT trace (prof_file_*) in {}", dir.string()), "the trace is written when the session ends");
+    throw Error(fmt::format("no FxT trace (prof_file_*) in {}", dir.string()),
+                "the trace is written when the session ends");
   std::sort(files.begin(), files.end());
   const auto tool = find_fxt_tool();
   if (!tool)
     throw NotCompiled("starpu_fxt_tool was not found beside StarPU's library or in PATH",
-                      "build StarPU with --enable-fxt (scripts/install_deps.sh), or install the package starpu-tools");
+                      "build StarPU with --enable-fxt (scripts/install_deps.sh), or install the "
+                      "package starpu-tools");
   std::vector<std::string> command = {tool->string(), "-use-task-color", "-d", dir.string(), "-i"};
   command.insert(command.end(), files.begin(), files.end());
   const fs::path log = dir / "starpu_fxt_tool.log";
   const int status = run_program(command, log);
   const fs::path trace = dir / "paje.trace";
   if (status != 0 || !fs::exists(trace))
-    throw LibraryError(fmt::format("{} ended with status {}; its output is in {}", tool->string(), status, log.string()));
+    throw LibraryError(fmt::format("{} ended with status {}; its output is in {}", tool->string(),
+                                   status, log.string()));
   write_file_atomically(trace, with_paje_colors(read_text_file(trace)));
   return trace;
 }

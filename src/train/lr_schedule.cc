@@ -12,7 +12,9 @@ namespace hpdlf::train {
 namespace {
 
 /// From `a` at 0 to `b` at 1 along half a cosine.
-double anneal(double a, double b, double at) { return b + (a - b) / 2 * (1 + std::cos(std::numbers::pi * at)); }
+double anneal(double a, double b, double at) {
+  return b + (a - b) / 2 * (1 + std::cos(std::numbers::pi * at));
+}
 
 /// From `start` at step 0 to `peak` at the end of the warm-up to `end` at the last step.
 struct Cycle {
@@ -39,14 +41,17 @@ double cosine(const ScheduleOptions& o, double step, double steps) {
 
 double learning_rate(const ScheduleOptions& o, std::int64_t step, std::int64_t steps) {
   if (o.name == "constant") return o.peak;
-  if (o.name == "one_cycle") return one_cycle(o, static_cast<double>(step), static_cast<double>(steps));
+  if (o.name == "one_cycle")
+    return one_cycle(o, static_cast<double>(step), static_cast<double>(steps));
   if (o.name == "cosine") return cosine(o, static_cast<double>(step), static_cast<double>(steps));
   static const std::vector<std::string> kSchedules{"constant", "one_cycle", "cosine"};
-  throw Error(fmt::format("unknown learning-rate schedule `{}`{}", o.name, did_you_mean(o.name, kSchedules)));
+  throw Error(fmt::format("unknown learning-rate schedule `{}`{}", o.name,
+                          did_you_mean(o.name, kSchedules)));
 }
 
 double cycled_momentum(const ScheduleOptions& o, std::int64_t step, std::int64_t steps) {
-  return cycle(o, {o.high_momentum, o.low_momentum, o.high_momentum}, static_cast<double>(step), static_cast<double>(steps));
+  return cycle(o, {o.high_momentum, o.low_momentum, o.high_momentum}, static_cast<double>(step),
+               static_cast<double>(steps));
 }
 
 }  // namespace hpdlf::train

@@ -19,8 +19,8 @@ ValueId zero_state(Graph& g, ValueId parameter, const char* suffix) {
 }
 
 /// Adds the node and binds its outputs as the new contents of `states`.
-void add_update(Graph& g, std::string_view op, const std::vector<ValueId>& states, std::vector<ValueId> inputs,
-                const Attrs& attrs) {
+void add_update(Graph& g, std::string_view op, const std::vector<ValueId>& states,
+                std::vector<ValueId> inputs, const Attrs& attrs) {
   const std::string parameter = g.value(states.front()).name;
   const graph::NodeId id = g.add_node(op, std::move(inputs), attrs, parameter + ".update");
   graph::Node& node = g.node(id);
@@ -30,18 +30,23 @@ void add_update(Graph& g, std::string_view op, const std::vector<ValueId>& state
       node.layer = other.layer;
       break;
     }
-  for (std::size_t i = 0; i < states.size(); ++i) g.update(states[i], g.output(id, static_cast<int>(i)));
+  for (std::size_t i = 0; i < states.size(); ++i)
+    g.update(states[i], g.output(id, static_cast<int>(i)));
 }
 
 }  // namespace
 
-void add_optimizer(Graph& g, const std::vector<graph::Gradient>& gradients, const OptimizerOptions& o) {
+void add_optimizer(Graph& g, const std::vector<graph::Gradient>& gradients,
+                   const OptimizerOptions& o) {
   const ValueId lr = g.add_input(kLearningRateInput, {DType::f32, {}});
   if (o.name == "adamw") {
     const ValueId step = g.add_input(kStepInput, {DType::f32, {}});
     std::vector<ValueId> scalars{lr, step};
     if (o.cycled_beta1) scalars.push_back(g.add_input(kBeta1Input, {DType::f32, {}}));
-    const Attrs attrs{{"beta1", o.beta1}, {"beta2", o.beta2}, {"epsilon", o.epsilon}, {"weight_decay", o.weight_decay}};
+    const Attrs attrs{{"beta1", o.beta1},
+                      {"beta2", o.beta2},
+                      {"epsilon", o.epsilon},
+                      {"weight_decay", o.weight_decay}};
     for (const auto& [parameter, gradient] : gradients) {
       const ValueId m = zero_state(g, parameter, ".exp_avg");
       const ValueId v = zero_state(g, parameter, ".exp_avg_sq");

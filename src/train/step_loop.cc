@@ -72,13 +72,15 @@ class StepLoop {
   void add_scalars(runtime::StepInputs& batch, std::int64_t step) const {
     if (inputs_.learning_rate != graph::kNone)
       batch[inputs_.learning_rate] = scalar(learning_rate(options_.schedule, step, options_.steps));
-    if (inputs_.beta1 != graph::kNone) batch[inputs_.beta1] = scalar(cycled_momentum(options_.schedule, step, options_.steps));
+    if (inputs_.beta1 != graph::kNone)
+      batch[inputs_.beta1] = scalar(cycled_momentum(options_.schedule, step, options_.steps));
     if (inputs_.step != graph::kNone) batch[inputs_.step] = scalar(static_cast<double>(step + 1));
   }
 
   bool is_due(std::int64_t done) const {
     const auto every = [done](std::int64_t n) { return n > 0 && done % n == 0; };
-    return done == options_.steps || every(options_.validate_every) || every(options_.snapshot_every);
+    return done == options_.steps || every(options_.validate_every) ||
+           every(options_.snapshot_every);
   }
 
   /// Reads the result of `step` (once) and reports it.
@@ -89,7 +91,8 @@ class StepLoop {
     StepReport report{.step = step, .result = &result};
     report.loss = static_cast<double>(result.fetched.at("loss")->as<float>()[0]);
     report.learning_rate = learning_rate(options_.schedule, step, options_.steps);
-    report.seconds = end - std::max(last_end_, submitted_[static_cast<std::size_t>(step - options_.first_step)]);
+    report.seconds =
+        end - std::max(last_end_, submitted_[static_cast<std::size_t>(step - options_.first_step)]);
     finished_ = step + 1;
     if (!std::isfinite(report.loss)) fail_non_finite(report);
     seconds_.push_back(report.seconds);
@@ -99,10 +102,13 @@ class StepLoop {
 
   [[noreturn]] void fail_non_finite(const StepReport& report) {
     executor_.drain();
-    throw Error(fmt::format("the loss of step {} is {}; the steps before were finite (learning rate {:.3g})",
-                            report.step + 1, report.loss, report.learning_rate),
-                "the last snapshot is untouched: resume from it with a lower `optimizer.learning_rate` or a longer "
-                "`schedule.warmup`, and look at the images for extreme intensities");
+    throw Error(
+        fmt::format(
+            "the loss of step {} is {}; the steps before were finite (learning rate {:.3g})",
+            report.step + 1, report.loss, report.learning_rate),
+        "the last snapshot is untouched: resume from it with a lower `optimizer.learning_rate` or "
+        "a longer "
+        "`schedule.warmup`, and look at the images for extreme intensities");
   }
 
   void at_boundary(std::int64_t done, bool stop) {
@@ -132,7 +138,8 @@ class StepLoop {
 
 }  // namespace
 
-StepLoopResult run_steps(runtime::Executor& executor, StepLoopHooks& hooks, const StepLoopOptions& options) {
+StepLoopResult run_steps(runtime::Executor& executor, StepLoopHooks& hooks,
+                         const StepLoopOptions& options) {
   return StepLoop(executor, hooks, options).run();
 }
 

@@ -22,7 +22,8 @@ struct StepReport {
   std::int64_t step = 0;
   double loss = 0;
   double learning_rate = 0;
-  double seconds = 0;  ///< from the end of the step before (or the submission, if later) to the end of this one
+  double seconds =
+      0;  ///< from the end of the step before (or the submission, if later) to the end of this one
   const runtime::StepResult* result = nullptr;
 };
 
@@ -44,10 +45,12 @@ class StepLoopHooks {
 struct StepLoopResult {
   std::int64_t steps_done = 0;  ///< updates in all, resumed ones included
   bool interrupted = false;
-  double step_ms = 0;           ///< median of this run's steps (the first two excluded if there are more than four)
+  double step_ms =
+      0;  ///< median of this run's steps (the first two excluded if there are more than four)
 };
 
 /// Runs the loop on `executor`, whose graph has the fetch "loss". @throws Error naming the step if the loss is not finite.
-[[nodiscard]] StepLoopResult run_steps(runtime::Executor& executor, StepLoopHooks& hooks, const StepLoopOptions& options);
+[[nodiscard]] StepLoopResult run_steps(runtime::Executor& executor, StepLoopHooks& hooks,
+                                       const StepLoopOptions& options);
 
 }  // namespace hpdlf::train

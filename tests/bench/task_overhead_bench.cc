@@ -19,11 +19,13 @@ std::shared_ptr<const partition::TaskGraph> many_small_tasks() {
   const graph::ValueId x = graph->add_value({.name = "x", .type = {DType::f32, {1}}});
   test::HandTaskGraph hand(graph);
   std::vector<partition::TileId> tiles;
-  for (std::size_t i = 0; i < kTiles; ++i) tiles.push_back(hand.tile(x, partition::Tile::Role::parameter));
+  for (std::size_t i = 0; i < kTiles; ++i)
+    tiles.push_back(hand.tile(x, partition::Tile::Role::parameter));
   for (int i = 0; i < kTasks; ++i) {
     const auto at = static_cast<std::size_t>(i);
-    hand.task("Sum", {tiles[at % kTiles], tiles[(7 * at + 1) % kTiles]}, {tiles[(at + kTiles / 2) % kTiles]}).priority =
-        static_cast<std::int16_t>(i % partition::kPriorityLevels);
+    hand.task("Sum", {tiles[at % kTiles], tiles[(7 * at + 1) % kTiles]},
+              {tiles[(at + kTiles / 2) % kTiles]})
+        .priority = static_cast<std::int16_t>(i % partition::kPriorityLevels);
   }
   return hand.finish();
 }

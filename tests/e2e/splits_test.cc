@@ -1,6 +1,5 @@
 // Splitting work changes no number beyond rounding, and the same run twice not at all.
 #include <gtest/gtest.h>
-
 #include <map>
 
 #include "support/training.hpp"
@@ -50,11 +49,13 @@ TEST_P(Splits, AreBitEqualWhenRepeated) {
 }
 
 INSTANTIATE_TEST_SUITE_P(WorkersAndSchedulers, Splits,
-                         testing::Values(Setting{1, "lws"}, Setting{1, "dmda"}, Setting{1, "dmdas"}, Setting{2, "lws"},
-                                         Setting{2, "dmda"}, Setting{2, "dmdas"}, Setting{4, "lws"}, Setting{4, "dmda"},
+                         testing::Values(Setting{1, "lws"}, Setting{1, "dmda"}, Setting{1, "dmdas"},
+                                         Setting{2, "lws"}, Setting{2, "dmda"}, Setting{2, "dmdas"},
+                                         Setting{4, "lws"}, Setting{4, "dmda"},
                                          Setting{4, "dmdas"}),
                          [](const auto& info) {
-                           return std::string(info.param.scheduler) + "_" + std::to_string(info.param.workers);
+                           return std::string(info.param.scheduler) + "_" +
+                                  std::to_string(info.param.workers);
                          });
 
 }  // namespace

@@ -11,7 +11,8 @@ TEST(TorchTrace, TenStepsGiveTheSameLosses) {
   const auto expected = fixture.tensors.at("losses").as<double>();
   runtime::Session session({.cpu_workers = 2});
 
-  const TrainingRun run = train_fixture(session, fixture, "auto", static_cast<int>(expected.size()));
+  const TrainingRun run =
+      train_fixture(session, fixture, "auto", static_cast<int>(expected.size()));
 
   ASSERT_EQ(expected.size(), 10U);
   for (std::size_t i = 0; i < expected.size(); ++i)

@@ -1,10 +1,8 @@
 // The executor over MPI ranks: every split gives on every rank what the task oracle, run in one process, gives for that rank.
-#include "runtime/executor.hpp"
-
+#include <cstdlib>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
+#include "runtime/executor.hpp"
 #include "support/executor_runs.hpp"
 #include "support/hand_task_graph.hpp"
 #include "unit/partition/small_nets.hpp"
@@ -33,24 +31,29 @@ TEST_F(RanksTest, AreThoseOfTheLauncher) {
   const char* size = std::getenv("OMPI_COMM_WORLD_SIZE");
 
   EXPECT_TRUE(session().has_mpi());
-  if (size != nullptr) { EXPECT_EQ(session().ranks(), std::atoi(size)); }
+  if (size != nullptr) {
+    EXPECT_EQ(session().ranks(), std::atoi(size));
+  }
   EXPECT_LT(session().rank(), session().ranks());
 }
 
 TEST_F(RanksTest, EqualTheTaskOracleForTheUNet) {
   const auto graph = small_unet(2, 8);
-  for (const char* strategy : {"whole", "sample", "space", "d:4", "d:2 h:2", "k:2", "c:2", "n:2 d:2 k:2", "auto"})
+  for (const char* strategy :
+       {"whole", "sample", "space", "d:4", "d:2 h:2", "k:2", "c:2", "n:2 d:2 k:2", "auto"})
     expect_run_of_oracle(session(), graph, strategy);
 }
 
 TEST_F(RanksTest, EqualTheTaskOracleForTheClassifier) {
   const auto graph = small_classifier(3);
-  for (const char* strategy : {"whole", "sample", "h:4", "channel"}) expect_run_of_oracle(session(), graph, strategy);
+  for (const char* strategy : {"whole", "sample", "h:4", "channel"})
+    expect_run_of_oracle(session(), graph, strategy);
 }
 
 TEST_F(RanksTest, EqualTheTaskOracleForTheMlp) {
   const auto graph = small_mlp(5);
-  for (const char* strategy : {"whole", "sample", "k:2"}) expect_run_of_oracle(session(), graph, strategy);
+  for (const char* strategy : {"whole", "sample", "k:2"})
+    expect_run_of_oracle(session(), graph, strategy);
 }
 
 /// A parameter in one tile a rank; each step adds the tile of the rank before (a ring of transfers).
@@ -67,7 +70,8 @@ struct Ring {
     std::vector<partition::TileId> before;
     const auto box = [](int r) { return Box{{r}, {r + 1}}; };
     for (int r = 0; r < ranks; ++r) own.push_back(hand.tile(p, box(r), Tile::Role::parameter, r));
-    for (int r = 0; r < ranks; ++r) before.push_back(hand.tile(p, box((r + ranks - 1) % ranks), Tile::Role::copy, r));
+    for (int r = 0; r < ranks; ++r)
+      before.push_back(hand.tile(p, box((r + ranks - 1) % ranks), Tile::Role::copy, r));
     for (int r = 0; r < ranks; ++r) {
       const auto from = own[static_cast<std::size_t>((r + ranks - 1) % ranks)];
       if (ranks > 1)
@@ -91,25 +95,30 @@ TEST_F(RanksTest, PassTilesAroundForManyStepsInOrder) {
   for (int step = 0; step < 20; ++step) {
     executor.submit({});
     const auto old = expected;
-    for (std::size_t r = 0; r < old.size(); ++r) expected[r] += old[(r + old.size() - 1) % old.size()];
+    for (std::size_t r = 0; r < old.size(); ++r)
+      expected[r] += old[(r + old.size() - 1) % old.size()];
   }
   const auto result = executor.read(ring.p);
 
-  for (std::size_t r = 0; r < expected.size(); ++r) EXPECT_EQ(result->as<float>()[r], expected[r]) << "tile " << r;
+  for (std::size_t r = 0; r < expected.size(); ++r)
+    EXPECT_EQ(result->as<float>()[r], expected[r]) << "tile " << r;
 }
 
 TEST_F(RanksTest, GatherAParameterToTheRankThatAsks) {
   const Ring ring;
   runtime::Executor executor(session(), ring.tasks, partition::CostModel(partition::Machine{}));
   HostTensor content(ring.type);
-  for (int r = 0; r < ring.ranks; ++r) content.as<float>()[static_cast<std::size_t>(r)] = static_cast<float>(r) - 0.5F;
+  for (int r = 0; r < ring.ranks; ++r)
+    content.as<float>()[static_cast<std::size_t>(r)] = static_cast<float>(r) - 0.5F;
   executor.write(ring.p, content);
   const int last = ring.ranks - 1;
 
   const auto result = executor.read(ring.p, last);
 
   ASSERT_EQ(result != nullptr, session().rank() == last);
-  if (result) { EXPECT_EQ(result->data, content.data); }
+  if (result) {
+    EXPECT_EQ(result->data, content.data);
+  }
 }
 
 }  // namespace

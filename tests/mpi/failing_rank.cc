@@ -6,7 +6,7 @@
 #include "partition/lower.hpp"
 #include "partition/planner.hpp"
 #include "runtime/executor.hpp"
-#include "small_nets.hpp"
+#include "unit/partition/small_nets.hpp"
 
 namespace {
 
@@ -18,7 +18,8 @@ runtime::StepInputs inputs_with_bad_label(const graph::Graph& graph, int ranks) 
     auto host = std::make_shared<runtime::HostTensor>(tensor.type);
     std::memcpy(host->data.data(), tensor.data.data(), tensor.data.size());
     // The first sample of rank 1.
-    if (graph.value(value).name == "labels") host->as<std::int32_t>()[static_cast<std::size_t>(tensor.type.elements() / ranks)] = 99;
+    if (graph.value(value).name == "labels")
+      host->as<std::int32_t>()[static_cast<std::size_t>(tensor.type.elements() / ranks)] = 99;
     inputs[value] = std::move(host);
   }
   return inputs;
@@ -29,10 +30,13 @@ void train(runtime::Session& session) {
   partition::Machine machine;
   machine.ranks = session.ranks();
   const partition::CostModel model(machine);
-  const auto plan = partition::make_plan(graph, model, {.strategy = "n:" + std::to_string(session.ranks())});
-  runtime::Executor executor(session, std::make_shared<partition::TaskGraph>(partition::lower(graph, plan)), model);
+  const auto plan =
+      partition::make_plan(graph, model, {.strategy = "n:" + std::to_string(session.ranks())});
+  runtime::Executor executor(
+      session, std::make_shared<partition::TaskGraph>(partition::lower(graph, plan)), model);
   executor.initialise();
-  for (int step = 0; step < 100; ++step) executor.wait(executor.submit(inputs_with_bad_label(*graph, session.ranks())));
+  for (int step = 0; step < 100; ++step)
+    executor.wait(executor.submit(inputs_with_bad_label(*graph, session.ranks())));
 }
 
 }  // namespace

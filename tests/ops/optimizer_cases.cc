@@ -21,8 +21,7 @@ void sgd_reference(ReferenceCall& call) {
 /// torch.optim.AdamW of PyTorch 2, as its documentation writes it.
 void adamw_reference(ReferenceCall& call) {
   const double beta1 = call.has_input(6) ? call.in(6)[0] : call.attrs.real("beta1");
-  const double beta2 = call.attrs.real("beta2"),
-               rate = call.in(4)[0], t = call.in(5)[0];
+  const double beta2 = call.attrs.real("beta2"), rate = call.in(4)[0], t = call.in(5)[0];
   for (std::int64_t i = 0; i < call.in(0).elements(); ++i) {
     const double g = call.in(1)[i];
     const double p = call.in(0)[i] - rate * call.attrs.real("weight_decay") * call.in(0)[i];

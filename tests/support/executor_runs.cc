@@ -1,8 +1,7 @@
 #include "support/executor_runs.hpp"
 
-#include <gtest/gtest.h>
-
 #include <cstring>
+#include <gtest/gtest.h>
 
 #include "partition/lower.hpp"
 #include "partition/planner.hpp"
@@ -35,9 +34,9 @@ runtime::StepInputs host_inputs(const std::map<graph::ValueId, Tensor>& inputs) 
 
 }  // namespace
 
-std::shared_ptr<const partition::TaskGraph> tasks_for(const runtime::Session& session,
-                                                      const std::shared_ptr<const graph::Graph>& graph,
-                                                      const std::string& strategy) {
+std::shared_ptr<const partition::TaskGraph> tasks_for(
+    const runtime::Session& session, const std::shared_ptr<const graph::Graph>& graph,
+    const std::string& strategy) {
   const partition::CostModel model = model_of(session);
   auto tasks = std::make_shared<partition::TaskGraph>(
       partition::lower(graph, partition::make_plan(graph, model, {.strategy = strategy})));
@@ -45,22 +44,27 @@ std::shared_ptr<const partition::TaskGraph> tasks_for(const runtime::Session& se
   return tasks;
 }
 
-void expect_run_of_oracle(runtime::Session& session, const std::shared_ptr<const graph::Graph>& graph,
+void expect_run_of_oracle(runtime::Session& session,
+                          const std::shared_ptr<const graph::Graph>& graph,
                           const std::string& strategy) {
-  SCOPED_TRACE(graph->name() + ", strategy " + strategy + ", rank " + std::to_string(session.rank()));
+  SCOPED_TRACE(graph->name() + ", strategy " + strategy + ", rank " +
+               std::to_string(session.rank()));
   const auto tasks = tasks_for(session, graph, strategy);
   TaskOracle oracle(*tasks, kSeed);
   runtime::Executor executor(session, tasks, model_of(session), {.seed = kSeed});
   executor.initialise();
   // One step is under way while the next is submitted, as the trainer does it.
-  const auto inputs_of = [&](int step) { return random_inputs(*graph, static_cast<std::uint64_t>(100 + step)); };
+  const auto inputs_of = [&](int step) {
+    return random_inputs(*graph, static_cast<std::uint64_t>(100 + step));
+  };
   executor.submit(host_inputs(inputs_of(0)));
   for (int step = 0; step < kSteps; ++step) {
     if (step + 1 < kSteps) executor.submit(host_inputs(inputs_of(step + 1)));
     const runtime::StepResult result = executor.wait(step);
     oracle.step(inputs_of(step));
     for (const auto& [name, value] : graph->fetches())
-      EXPECT_EQ(result.fetched.at(name)->data, oracle.fetched(name, session.rank()).data) << name << " of step " << step;
+      EXPECT_EQ(result.fetched.at(name)->data, oracle.fetched(name, session.rank()).data)
+          << name << " of step " << step;
   }
   for (const auto& [state, content] : graph->updates())
     EXPECT_EQ(executor.read(state)->data, oracle.read(state).data) << graph->value(state).name;

@@ -10,12 +10,13 @@
 namespace hpdlf::test {
 
 /// `graph` cut as `strategy` says, for the session's ranks and workers, with priorities.
-[[nodiscard]] std::shared_ptr<const partition::TaskGraph> tasks_for(const runtime::Session& session,
-                                                                    const std::shared_ptr<const graph::Graph>& graph,
-                                                                    const std::string& strategy);
+[[nodiscard]] std::shared_ptr<const partition::TaskGraph> tasks_for(
+    const runtime::Session& session, const std::shared_ptr<const graph::Graph>& graph,
+    const std::string& strategy);
 
 /// Trains some steps on StarPU and on the oracle and expects equal fetches, parameters and state on this rank. Collective.
-void expect_run_of_oracle(runtime::Session& session, const std::shared_ptr<const graph::Graph>& graph,
+void expect_run_of_oracle(runtime::Session& session,
+                          const std::shared_ptr<const graph::Graph>& graph,
                           const std::string& strategy);
 
 }  // namespace hpdlf::test

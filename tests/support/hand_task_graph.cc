@@ -21,12 +21,13 @@ TileId HandTaskGraph::tile(graph::ValueId value, Tile::Role role, int owner) {
 TileId HandTaskGraph::tile(graph::ValueId value, const Box& box, Tile::Role role, int owner) {
   const auto id = static_cast<TileId>(graph_->tiles.size());
   graph_->tiles.push_back({value, box, box, graph_->graph->value(value).type.dtype, owner, role});
-  if (graph_->tiles.back().is_persistent()) graph_->home_tiles[static_cast<std::size_t>(value)].push_back(id);
+  if (graph_->tiles.back().is_persistent())
+    graph_->home_tiles[static_cast<std::size_t>(value)].push_back(id);
   return id;
 }
 
-Task& HandTaskGraph::task(std::string_view op, const std::vector<Operand>& inputs, const std::vector<Operand>& outputs,
-                          const Attrs* attrs) {
+Task& HandTaskGraph::task(std::string_view op, const std::vector<Operand>& inputs,
+                          const std::vector<Operand>& outputs, const Attrs* attrs) {
   Task task;
   task.op = op;
   task.attrs = attrs;
@@ -44,7 +45,9 @@ Task& HandTaskGraph::task(std::string_view op, const std::vector<Operand>& input
 
 void HandTaskGraph::feed(TileId tile) { task("Feed", {}, {tile}).value = graph_->tile(tile).value; }
 
-void HandTaskGraph::fetch(TileId tile) { task("Fetch", {tile}, {}).value = graph_->tile(tile).value; }
+void HandTaskGraph::fetch(TileId tile) {
+  task("Fetch", {tile}, {}).value = graph_->tile(tile).value;
+}
 
 void HandTaskGraph::transfer(TileId from, TileId to) {
   Task& t = task("Transfer", {from}, {to});
@@ -55,11 +58,13 @@ void HandTaskGraph::transfer(TileId from, TileId to) {
 std::shared_ptr<const partition::TaskGraph> HandTaskGraph::finish() {
   std::vector<int> last_use(graph_->tiles.size(), -1);
   for (std::size_t t = 0; t < graph_->tasks.size(); ++t)
-    for (const Access& access : graph_->tasks[t].access) last_use[static_cast<std::size_t>(access.tile)] = static_cast<int>(t);
+    for (const Access& access : graph_->tasks[t].access)
+      last_use[static_cast<std::size_t>(access.tile)] = static_cast<int>(t);
   graph_->released_after.resize(graph_->tasks.size());
   for (std::size_t i = 0; i < graph_->tiles.size(); ++i)
     if (last_use[i] >= 0 && !graph_->tiles[i].is_persistent())
-      graph_->released_after[static_cast<std::size_t>(last_use[i])].push_back(static_cast<TileId>(i));
+      graph_->released_after[static_cast<std::size_t>(last_use[i])].push_back(
+          static_cast<TileId>(i));
   return graph_;
 }
 

@@ -15,8 +15,11 @@ class HandTaskGraph {
   explicit HandTaskGraph(std::shared_ptr<const graph::Graph> graph, int ranks = 1);
 
   /// A tile over the whole of `value`, or over `box` of it.
-  partition::TileId tile(graph::ValueId value, partition::Tile::Role role = partition::Tile::Role::activation, int owner = 0);
-  partition::TileId tile(graph::ValueId value, const Box& box, partition::Tile::Role role = partition::Tile::Role::activation,
+  partition::TileId tile(graph::ValueId value,
+                         partition::Tile::Role role = partition::Tile::Role::activation,
+                         int owner = 0);
+  partition::TileId tile(graph::ValueId value, const Box& box,
+                         partition::Tile::Role role = partition::Tile::Role::activation,
                          int owner = 0);
 
   /// One access: the whole tile, or a part of it.
@@ -28,8 +31,8 @@ class HandTaskGraph {
     bool has_view = false;
   };
   /// A kernel call on the rank of its last operand. The returned task may be changed until the next call.
-  partition::Task& task(std::string_view op, const std::vector<Operand>& inputs, const std::vector<Operand>& outputs,
-                        const Attrs* attrs = nullptr);
+  partition::Task& task(std::string_view op, const std::vector<Operand>& inputs,
+                        const std::vector<Operand>& outputs, const Attrs* attrs = nullptr);
   void feed(partition::TileId tile);
   void fetch(partition::TileId tile);
   void transfer(partition::TileId from, partition::TileId to);

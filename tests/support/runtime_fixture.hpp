@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <gtest/gtest.h>
-
 #include <memory>
 
 #include "partition/cost_model.hpp"

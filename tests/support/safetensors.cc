@@ -8,7 +8,8 @@
 namespace hpdlf::test {
 
 Fixture load_fixture(const std::string& name) {
-  const std::filesystem::path path = std::filesystem::path(HPDLF_SOURCE_DIR) / "tests/fixtures" / name;
+  const std::filesystem::path path =
+      std::filesystem::path(HPDLF_SOURCE_DIR) / "tests/fixtures" / name;
   std::ifstream in(path, std::ios::binary);
   HPDLF_CHECK(in.good(), "cannot read fixture {}", path.string());
   const std::vector<char> file{std::istreambuf_iterator<char>(in), {}};
@@ -18,7 +19,8 @@ Fixture load_fixture(const std::string& name) {
   const char* body = file.data() + sizeof header_length + header_length;
   const auto header = nlohmann::json::parse(file.data() + sizeof header_length, body);
 
-  const std::map<std::string, DType> dtypes{{"F32", DType::f32}, {"F64", DType::f64}, {"U8", DType::u8}};
+  const std::map<std::string, DType> dtypes{
+      {"F32", DType::f32}, {"F64", DType::f64}, {"U8", DType::u8}};
   Fixture fixture;
   for (const auto& [key, entry] : header.items()) {
     if (key == "__metadata__") {

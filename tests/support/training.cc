@@ -32,10 +32,12 @@ runtime::HostTensorPtr scalar(float value) { return host_tensor({DType::f32, {}}
 void load_parameters(Oracle& oracle, const graph::Graph& graph, const Fixture& fixture) {
   for (std::size_t i = 0; i < graph.values().size(); ++i)
     if (graph.values()[i].role == graph::Role::parameter)
-      oracle.value(static_cast<graph::ValueId>(i)).data = fixture.tensors.at(graph.values()[i].name).data;
+      oracle.value(static_cast<graph::ValueId>(i)).data =
+          fixture.tensors.at(graph.values()[i].name).data;
 }
 
-std::map<graph::ValueId, Tensor> oracle_inputs(const graph::Graph& graph, const Fixture& fixture, int step) {
+std::map<graph::ValueId, Tensor> oracle_inputs(const graph::Graph& graph, const Fixture& fixture,
+                                               int step) {
   const auto filled = [](const graph::TensorType& type, const void* data) {
     Tensor t(type);
     std::memcpy(t.data.data(), data, t.data.size());
@@ -58,7 +60,8 @@ partition::Machine test_machine(const runtime::Session& session) {
   return machine;
 }
 
-void load_parameters(runtime::Executor& executor, const graph::Graph& graph, const Fixture& fixture) {
+void load_parameters(runtime::Executor& executor, const graph::Graph& graph,
+                     const Fixture& fixture) {
   executor.initialise();
   for (std::size_t i = 0; i < graph.values().size(); ++i) {
     const graph::Value& value = graph.values()[i];
@@ -76,7 +79,8 @@ std::shared_ptr<graph::Graph> fixture_training_graph(const Fixture& fixture) {
   const auto weights = fixture.tensors.at("class_weights").as<float>();
   return apps::unet3d_training_graph(
       x.type.extents,
-      {.classes = static_cast<std::int64_t>(weights.size()), .filters = integers(fixture.metadata.at("filters"))},
+      {.classes = static_cast<std::int64_t>(weights.size()),
+       .filters = integers(fixture.metadata.at("filters"))},
       {.class_weights = weights}, {.weight_decay = std::stod(fixture.metadata.at("weight_decay"))});
 }
 
@@ -115,7 +119,8 @@ std::map<std::string, double> oracle_gradient_errors(const Fixture& fixture) {
   return errors;
 }
 
-TrainingRun train_fixture(runtime::Session& session, const Fixture& fixture, const std::string& strategy, int steps) {
+TrainingRun train_fixture(runtime::Session& session, const Fixture& fixture,
+                          const std::string& strategy, int steps) {
   const std::shared_ptr<const graph::Graph> graph = fixture_training_graph(fixture);
   const partition::CostModel model(test_machine(session));
   const partition::Plan plan = partition::make_plan(graph, model, {.strategy = strategy});
@@ -127,12 +132,14 @@ TrainingRun train_fixture(runtime::Session& session, const Fixture& fixture, con
 
   TrainingRun run{.losses = {}, .first_parameter = {}, .plan_reason = plan.reason};
   const auto image = host_tensor(fixture.tensors.at("x").type, fixture.tensors.at("x").data.data());
-  const auto labels = host_tensor(fixture.tensors.at("labels").type, fixture.tensors.at("labels").data.data());
+  const auto labels =
+      host_tensor(fixture.tensors.at("labels").type, fixture.tensors.at("labels").data.data());
   for (int step = 0; step < steps; ++step) {
-    const std::int64_t id = executor.submit({{graph->find(apps::kImageInput), image},
-                                             {graph->find(apps::kLabelsInput), labels},
-                                             {graph->find(train::kLearningRateInput), scalar(std::stof(fixture.metadata.at("lr")))},
-                                             {graph->find(train::kStepInput), scalar(static_cast<float>(step + 1))}});
+    const std::int64_t id = executor.submit(
+        {{graph->find(apps::kImageInput), image},
+         {graph->find(apps::kLabelsInput), labels},
+         {graph->find(train::kLearningRateInput), scalar(std::stof(fixture.metadata.at("lr")))},
+         {graph->find(train::kStepInput), scalar(static_cast<float>(step + 1))}});
     run.losses.push_back(static_cast<double>(executor.wait(id).fetched.at("loss")->as<float>()[0]));
   }
   run.first_parameter = executor.read(graph->find("inp.0.0.weight"))->data;

@@ -28,7 +28,7 @@ struct TrainingRun {
 };
 
 /// Trains `steps` steps from the fixture's weights on its batch, cut as `strategy` says. Collective over the session's ranks.
-[[nodiscard]] TrainingRun train_fixture(runtime::Session& session, const Fixture& fixture, const std::string& strategy,
-                                        int steps);
+[[nodiscard]] TrainingRun train_fixture(runtime::Session& session, const Fixture& fixture,
+                                        const std::string& strategy, int steps);
 
 }  // namespace hpdlf::test

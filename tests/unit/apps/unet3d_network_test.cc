@@ -1,7 +1,6 @@
-#include "apps/unet3d/network.hpp"
-
 #include <gtest/gtest.h>
 
+#include "apps/unet3d/network.hpp"
 #include "graph/op_spec.hpp"
 
 namespace hpdlf::apps {

@@ -24,7 +24,10 @@ class CalibrateTest : public testing::Test {
 };
 
 TEST_F(CalibrateTest, MeasuresPlausibleRatesUnlessItsCacheHoldsThoseOfThisMachine) {
-  write_file_atomically(cache(), std::string_view(R"({"key": "another", "gflops_f32": 1e6, "gflops_bf16": 1e6, "gbytes_per_s": 1e6})"));
+  write_file_atomically(
+      cache(),
+      std::string_view(
+          R"({"key": "another", "gflops_f32": 1e6, "gflops_bf16": 1e6, "gbytes_per_s": 1e6})"));
 
   const partition::Machine measured = calibrated_machine(1, 1, cache());
   const partition::Machine again = calibrated_machine(2, 1, cache());
@@ -46,7 +49,9 @@ TEST_F(CalibrateTest, SaysIfTheCacheCannotBeWritten) {
   EXPECT_THROW((void)calibrated_machine(1, 1, cache() / "machine.json"), Error);
 }
 
-TEST_F(CalibrateTest, RefusesAMachineWithoutWorkers) { EXPECT_THROW((void)calibrated_machine(1, 0, cache()), Error); }
+TEST_F(CalibrateTest, RefusesAMachineWithoutWorkers) {
+  EXPECT_THROW((void)calibrated_machine(1, 0, cache()), Error);
+}
 
 }  // namespace
 }  // namespace hpdlf::runtime

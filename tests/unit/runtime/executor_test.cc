@@ -1,9 +1,8 @@
 // The executor on task graphs written by hand: movements, access modes, steps in flight, failures.
 #include "runtime/executor.hpp"
 
-#include <gmock/gmock.h>
-
 #include <cstdlib>
+#include <gmock/gmock.h>
 #include <numeric>
 
 #include "support/hand_task_graph.hpp"
@@ -81,7 +80,8 @@ TEST_F(ExecutorTest, KeepsTwoStepsInFlightAndTheResultsOfBoth) {
   const CopyNet net;
   Executor executor(session(), net.tasks, model);
 
-  for (int step = 0; step < 6; ++step) executor.submit({{net.x, counting(net.type, static_cast<float>(step))}});
+  for (int step = 0; step < 6; ++step)
+    executor.submit({{net.x, counting(net.type, static_cast<float>(step))}});
 
   EXPECT_EQ(floats(executor.wait(4).fetched.at("y")).front(), 4);
   EXPECT_EQ(floats(executor.wait(5).fetched.at("y")).front(), 5);
@@ -104,8 +104,11 @@ TEST_F(ExecutorTest, NamesTheInputThatIsMissingOrOfAnotherType) {
   const CopyNet net;
   Executor executor(session(), net.tasks, model);
 
-  EXPECT_THAT(message_of([&] { executor.submit({}); }), HasSubstr("input \"x\" (f32[4]) is not given"));
-  EXPECT_THAT(message_of([&] { executor.submit({{net.x, counting({DType::f32, {5}})}}); }),
+  EXPECT_THAT(message_of([&] { executor.submit({}); }),
+              HasSubstr("input \"x\" (f32[4]) is not given"));
+  EXPECT_THAT(message_of([&] {
+                executor.submit({{net.x, counting({DType::f32, {5}})}});
+              }),
               HasSubstr("input \"x\" is f32[4], but f32[5] is given"));
   EXPECT_EQ(executor.submit({{net.x, counting(net.type)}}), 0) << "a refused step does not count";
 }
@@ -119,7 +122,8 @@ TEST_F(ExecutorTest, WritesPartsOfATileWithoutLosingTheRest) {
   HandTaskGraph hand(graph);
   const auto whole = hand.tile(y);
   std::vector<partition::TileId> parts;
-  for (std::int64_t i = 0; i < 3; ++i) parts.push_back(hand.tile(x, Box{{2 * i, 0}, {2 * i + 2, 2}}, Tile::Role::input));
+  for (std::int64_t i = 0; i < 3; ++i)
+    parts.push_back(hand.tile(x, Box{{2 * i, 0}, {2 * i + 2, 2}}, Tile::Role::input));
   for (const auto part : parts) hand.feed(part);
   for (std::int64_t i = 0; i < 3; ++i) {
     const Box box{{2 * i, 0}, {2 * i + 2, 2}};
@@ -216,16 +220,24 @@ TEST_F(ExecutorTest, WrittenParametersReplaceTheOldContent) {
   executor.submit({{net.x, counting(net.type)}});
 
   EXPECT_THAT(floats(executor.read(net.p)), ElementsAre(100, 102, 104, 106));
-  EXPECT_THAT(message_of([&] { executor.write(net.p, HostTensor({DType::f32, {3}})); }), HasSubstr("\"p\" is f32[4], not f32[3]"));
-  EXPECT_THAT(message_of([&] { executor.write(net.x, HostTensor(net.type)); }), HasSubstr("it is no parameter or state"));
+  EXPECT_THAT(message_of([&] {
+                executor.write(net.p, HostTensor({DType::f32, {3}}));
+              }),
+              HasSubstr("\"p\" is f32[4], not f32[3]"));
+  EXPECT_THAT(message_of([&] { executor.write(net.x, HostTensor(net.type)); }),
+              HasSubstr("it is no parameter or state"));
 }
 
 TEST_F(ExecutorTest, RefusesToRunOnParametersWithoutContent) {
   const SumNet net;
   Executor executor(session(), net.tasks, model);
 
-  EXPECT_THAT(message_of([&] { executor.submit({{net.x, counting(net.type)}}); }), HasSubstr("\"p\" has no content"));
-  EXPECT_THAT(message_of([&] { (void)executor.read(net.p); }), HasSubstr("cannot read \"p\": it has no content yet"));
+  EXPECT_THAT(message_of([&] {
+                executor.submit({{net.x, counting(net.type)}});
+              }),
+              HasSubstr("\"p\" has no content"));
+  EXPECT_THAT(message_of([&] { (void)executor.read(net.p); }),
+              HasSubstr("cannot read \"p\": it has no content yet"));
 }
 
 TEST_F(ExecutorTest, ListsEveryOperatorWithoutKernel) {
@@ -247,7 +259,8 @@ TEST_F(ExecutorTest, RefusesATaskGraphForAnotherNumberOfRanks) {
   const CopyNet net;
   HandTaskGraph hand(net.graph, /*ranks=*/3);
 
-  EXPECT_THAT(message_of([&] { Executor(session(), hand.finish(), model); }), HasSubstr("made for 3 rank(s), this run has 1"));
+  EXPECT_THAT(message_of([&] { Executor(session(), hand.finish(), model); }),
+              HasSubstr("made for 3 rank(s), this run has 1"));
 }
 
 /// Cross-entropy, whose kernel refuses a label that is no class.
@@ -317,7 +330,9 @@ TEST_F(ExecutorTest, RecordsTheTimesOfTheLastEndedStepByStart) {
     EXPECT_EQ(times[i].task, static_cast<int>(i));
     EXPECT_GE(times[i].worker, 0);
     EXPECT_LE(times[i].start_us, times[i].end_us);
-    if (i > 0) { EXPECT_GE(times[i].start_us, times[i - 1].end_us); }
+    if (i > 0) {
+      EXPECT_GE(times[i].start_us, times[i - 1].end_us);
+    }
   }
 }
 
@@ -325,7 +340,8 @@ TEST_F(ExecutorTest, TakesTransientTilesFromThePoolAndGivesThemBack) {
   auto graph = std::make_shared<Graph>("chain");
   const TensorType type{DType::f32, {1 << 20}};
   std::vector<ValueId> values = {graph->add_input("v0", type)};
-  for (int i = 1; i < 6; ++i) values.push_back(graph->add_value({.name = "v" + std::to_string(i), .type = type}));
+  for (int i = 1; i < 6; ++i)
+    values.push_back(graph->add_value({.name = "v" + std::to_string(i), .type = type}));
   HandTaskGraph hand(graph);
   std::vector<partition::TileId> tiles;
   for (const auto v : values) tiles.push_back(hand.tile(v));

@@ -1,9 +1,8 @@
 #include "runtime/memory.hpp"
 
-#include <gtest/gtest.h>
-
 #include <cstdint>
 #include <cstring>
+#include <gtest/gtest.h>
 #include <random>
 #include <thread>
 #include <vector>
@@ -59,7 +58,8 @@ TEST(Arena, MergesFreedNeighboursInAnyOrder) {
     arena.free(blocks[0], 3 * kMiB);
     arena.free(fence, 64);
   }
-  EXPECT_EQ(arena.stats().reserved, static_cast<std::int64_t>(4 * kMiB)) << "the same memory was used each time";
+  EXPECT_EQ(arena.stats().reserved, static_cast<std::int64_t>(4 * kMiB))
+      << "the same memory was used each time";
 }
 
 TEST(Arena, ExtendsTheFreeBlockAtItsTop) {

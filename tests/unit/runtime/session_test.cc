@@ -1,9 +1,8 @@
 #include "runtime/session.hpp"
 
-#include <gmock/gmock.h>
-
 #include <chrono>
 #include <cstdlib>
+#include <gmock/gmock.h>
 #include <optional>
 
 #include "base/error.hpp"

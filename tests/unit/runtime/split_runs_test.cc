@@ -27,20 +27,24 @@ TEST_P(SplitRuns, EqualTheTaskOracleForTheUNet) {
 
 TEST_P(SplitRuns, EqualTheTaskOracleForTheClassifier) {
   const auto graph = small_classifier(3);
-  for (const char* strategy : {"whole", "n:2", "h:8", "h:2 w:2", "channel"}) expect_run_of_oracle(session, graph, strategy);
+  for (const char* strategy : {"whole", "n:2", "h:8", "h:2 w:2", "channel"})
+    expect_run_of_oracle(session, graph, strategy);
 }
 
 TEST_P(SplitRuns, EqualTheTaskOracleForTheMlp) {
   const auto graph = small_mlp(5);
-  for (const char* strategy : {"whole", "n:3", "k:2"}) expect_run_of_oracle(session, graph, strategy);
+  for (const char* strategy : {"whole", "n:3", "k:2"})
+    expect_run_of_oracle(session, graph, strategy);
 }
 
 INSTANTIATE_TEST_SUITE_P(SchedulersAndWorkers, SplitRuns,
-                         testing::Values(Setting{"lws", 1}, Setting{"lws", 2}, Setting{"lws", 4}, Setting{"dmda", 1},
-                                         Setting{"dmda", 2}, Setting{"dmda", 4}, Setting{"dmdas", 1}, Setting{"dmdas", 2},
+                         testing::Values(Setting{"lws", 1}, Setting{"lws", 2}, Setting{"lws", 4},
+                                         Setting{"dmda", 1}, Setting{"dmda", 2}, Setting{"dmda", 4},
+                                         Setting{"dmdas", 1}, Setting{"dmdas", 2},
                                          Setting{"dmdas", 4}),
                          [](const auto& info) {
-                           return std::string(info.param.scheduler) + "_" + std::to_string(info.param.workers);
+                           return std::string(info.param.scheduler) + "_" +
+                                  std::to_string(info.param.workers);
                          });
 
 }  // namespace

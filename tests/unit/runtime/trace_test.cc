@@ -1,9 +1,8 @@
 #include "runtime/trace.hpp"
 
 #include <gmock/gmock.h>
-#include <unistd.h>
-
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include "base/atomic_file.hpp"
 #include "support/hand_task_graph.hpp"
@@ -78,14 +77,16 @@ TEST_F(TraceTest, ColoursPhasesApartAndMemoryBoundTasksLighter) {
   backward.phase = Phase::backward;
 
   EXPECT_NE(task_color(heavy), task_color(backward));
-  for (const int shift : {0, 8, 16}) EXPECT_GE(task_color(light) >> shift & 0xff, task_color(heavy) >> shift & 0xff);
+  for (const int shift : {0, 8, 16})
+    EXPECT_GE(task_color(light) >> shift & 0xff, task_color(heavy) >> shift & 0xff);
   EXPECT_NE(task_color(heavy), task_color(light));
 }
 
 TEST_F(TraceTest, ConvertsStarpusTraceWithTaskNamesIterationsAndColours) {
   if (!runtime_report().fxt) GTEST_SKIP() << "this StarPU has no FxT";
   {
-    Executor executor(session({.cpu_workers = 2, .trace_dir = (folder / "fxt").string()}), tasks, model);
+    Executor executor(session({.cpu_workers = 2, .trace_dir = (folder / "fxt").string()}), tasks,
+                      model);
     run_steps(executor, 2);
   }
   close_session();
@@ -93,7 +94,8 @@ TEST_F(TraceTest, ConvertsStarpusTraceWithTaskNamesIterationsAndColours) {
   const fs::path paje = convert_fxt(folder / "fxt");
 
   const std::string text = read_text_file(paje);
-  EXPECT_THAT(text, testing::HasSubstr("6\tCopy_of_x__quoted_\tWS\tCopy_of_x__quoted_\t\"1.000 0.749 0.525\""))
+  EXPECT_THAT(text, testing::HasSubstr(
+                        "6\tCopy_of_x__quoted_\tWS\tCopy_of_x__quoted_\t\"1.000 0.749 0.525\""))
       << "one word, with the colour of its phase";
   EXPECT_TRUE(fs::exists(folder / "fxt" / "dag.dot"));
 }

@@ -1,9 +1,8 @@
 // ViTE itself reads the trace of a small training run, without a screen.
-#include <gmock/gmock.h>
-
 #include <array>
 #include <cstdio>
 #include <cstring>
+#include <gmock/gmock.h>
 
 #include "base/atomic_file.hpp"
 #include "runtime/executor.hpp"
@@ -23,7 +22,8 @@ std::string output_of(const std::string& command) {
   std::string text;
   std::FILE* pipe = popen((command + " 2>&1").c_str(), "r");
   std::array<char, 4096> block{};
-  while (const std::size_t n = std::fread(block.data(), 1, block.size(), pipe)) text.append(block.data(), n);
+  while (const std::size_t n = std::fread(block.data(), 1, block.size(), pipe))
+    text.append(block.data(), n);
   pclose(pipe);
   return text;
 }
@@ -32,7 +32,8 @@ class ViteTest : public test::RuntimeFixture {};
 
 TEST_F(ViteTest, ReadsTheTraceOfATrainingRunWithoutErrorsOrWarnings) {
   if (!runtime_report().fxt) GTEST_SKIP() << "this StarPU has no FxT";
-  if (output_of("command -v vite && command -v xvfb-run && echo found").find("found") == std::string::npos)
+  if (output_of("command -v vite && command -v xvfb-run && echo found").find("found") ==
+      std::string::npos)
     GTEST_SKIP() << "vite or xvfb-run is not installed";
   const test::TempFolder folder;
   session({.cpu_workers = 2, .trace_dir = folder.path().string()});
@@ -40,7 +41,8 @@ TEST_F(ViteTest, ReadsTheTraceOfATrainingRunWithoutErrorsOrWarnings) {
   close_session();
 
   const auto trace = convert_fxt(folder.path());
-  const std::string said = output_of("cd " + folder.path().string() + " && xvfb-run -a vite -e picture.svg " + trace.string());
+  const std::string said = output_of("cd " + folder.path().string() +
+                                     " && xvfb-run -a vite -e picture.svg " + trace.string());
 
   EXPECT_THAT(said, HasSubstr("0 errors and 0 warnings"));
   const std::string text = read_text_file(trace);
