@@ -6,12 +6,14 @@ namespace {
 void bind_data(Config& c, UNet3dAppOptions& o) {
   c.section("data", "which volumes to learn from, and what their labels mean");
   c.bind("data.train_images", o.data.train_images,
-         "NIfTI files or globs, one entry a case; channels of a case separated by ';'");
+         "NIfTI files or globs, one entry a case; channels of a case separated by ';'",
+         {.is_path = true});
   c.bind("data.train_labels", o.data.train_labels,
-         "label files of the same cases, in the same order");
+         "label files of the same cases, in the same order", {.is_path = true});
   c.bind("data.validation_images", o.data.validation_images,
-         "cases to validate on; never trained on");
-  c.bind("data.validation_labels", o.data.validation_labels, "their label files");
+         "cases to validate on; never trained on", {.is_path = true});
+  c.bind("data.validation_labels", o.data.validation_labels, "their label files",
+         {.is_path = true});
   c.bind("data.split", o.data.split,
          "files: as listed above; hemispheres: train on the left half of the train images, "
          "validate on the mirrored right half",

@@ -52,7 +52,9 @@ void set_environment_defaults(const Launch& launch, int workers) {
   if (shares_cores || has_own_cores()) set_default("STARPU_WORKERS_NOBIND", "1");
   if (!launch.mpi) return;
   set_default("STARPU_MPI_NOBIND", "1");
-  if (shares_cores) set_default("OMPI_MCA_mpi_yield_when_idle", "1");  // polling for messages gives way to the workers
+  if (shares_cores)
+    set_default("OMPI_MCA_mpi_yield_when_idle",
+                "1");  // polling for messages gives way to the workers
 }
 
 /// Has StarPU write its FxT trace to `dir` from start to shutdown.
