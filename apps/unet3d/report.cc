@@ -56,6 +56,7 @@ void add_times(const RunReport& run, train::ReportData& report) {
       report.layers.push_back({.layer = node.layer});
   for (const auto& time : run.times) {
     const partition::Task& task = tasks.tasks[static_cast<std::size_t>(time.task)];
+    if (task.phase == graph::Phase::load) continue;  // runs ahead, during the step before
     report.timeline.push_back({time.worker, time.start_us, time.end_us, tasks.describe(task),
                                std::string(graph::name_of(task.phase))});
     if (task.node == graph::kNone) continue;

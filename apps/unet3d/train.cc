@@ -8,6 +8,7 @@
 #include "base/atomic_file.hpp"
 #include "base/interrupt.hpp"
 #include "runtime/memory.hpp"
+#include "runtime/trace.hpp"
 #include "train/nifti.hpp"
 #include "train/process_memory.hpp"
 #include "train/run_summary.hpp"
@@ -52,16 +53,29 @@ class TrainCommand {
  public:
   explicit TrainCommand(const TrainRequest& request)
       : request_(request), config_(open_config(request)), options_(read_options(config_)) {
-    if (!request.resume.empty()) resumed_ = run_folder_of(request.resume);
+    path_ = is_new() ? choose_run_folder(options_) : run_folder_of(request.resume);
   }
 
   int run() {
     const train::VolumeDataset data = train::load_volumes(options_.data);
     const Extents window = window_extents(options_, data.train);
+    const int code = run(data, window);
+    if (request_.trace)
+      say(fmt::format("traces   {}: trace.json, paje.trace (docs/tracing.md)",
+                      runtime::convert_fxt(trace_folder()).parent_path().string()));
+    return code;
+  }
+
+ private:
+  [[nodiscard]] bool is_new() const { return request_.resume.empty(); }
+  [[nodiscard]] fs::path trace_folder() const { return path_ / "trace"; }
+
+  /// The part with StarPU running; its traces are complete once it has ended.
+  int run(const train::VolumeDataset& data, const Extents& window) {
     runtime::Session session(
         {.cpu_workers = options_.workers > 0 ? static_cast<int>(options_.workers) : -1,
          .scheduler = options_.scheduler,
-         .trace_dir = request_.trace ? trace_folder() : ""});
+         .trace_dir = request_.trace ? trace_folder().string() : ""});
     try {
       return run(session, data, window);
     } catch (const Error& e) {
@@ -69,11 +83,6 @@ class TrainCommand {
       fmt::print(stderr, "error on rank {}: {}\n", session.rank(), e.what());
       session.abort_all(1);
     }
-  }
-
- private:
-  std::string trace_folder() const {
-    return (fs::path(options_.run_folder) / fmt::format("trace-{}", ::getpid())).string();
   }
 
   void say(const std::string& text) const {
@@ -95,27 +104,27 @@ class TrainCommand {
         {.seed = static_cast<std::uint64_t>(options_.seed), .record_times = true});
     executor.initialise();
     const std::int64_t first =
-        resumed_.empty() ? 0
-                         : resume_from(request_.resume, executor, network_name(options_, *graph));
+        is_new() ? 0 : resume_from(request_.resume, executor, network_name(options_, *graph));
     HPDLF_CHECK(
         first < options_.steps,
         "{} has all of its {} steps behind it; nothing to do unless `train.steps` is raised",
-        resumed_.string(), options_.steps);
+        path_.string(), options_.steps);
     UNet3dInference inference(session, model, options_, window,
                               data.train.front().image.extents[3]);
     predicted_peak_ = resident + runtime::memory_stats().current +
                       transient_bytes(step, session.rank()) + batch_bytes(*graph);
     say(fmt::format("plan     {}; {:.0f} MiB with the program", step.plan.reason,
                     mib(predicted_peak_)));
-    const RunFolder folder(options_, resumed_, is_first_);
+    const RunFolder folder(path_, is_new(), is_first_);
     const std::string config_text = config_.effective_toml();
     if (is_first_) {
       write_file_atomically(folder.path() / "config.toml", config_text);
       write_file_atomically(folder.path() / "plan.json", to_json(step.plan, *graph));
     }
-    UNet3dTraining training(
-        {session, options_, data, step, folder, executor, inference, config_text, request_.quiet},
-        window, first);
+    runtime::ChromeTrace trace(step.tasks, session.rank());
+    UNet3dTraining training({session, options_, data, step, folder, executor, inference,
+                             config_text, request_.quiet, request_.trace ? &trace : nullptr},
+                            window, first);
     const train::StepLoopResult result =
         train::run_steps(executor, training,
                          {.first_step = first,
@@ -124,6 +133,7 @@ class TrainCommand {
                           .snapshot_every = options_.snapshot_every,
                           .schedule = options_.schedule});
     finish(session, data, step, model, folder, executor, inference, training, result);
+    if (request_.trace && is_first_) trace.write(trace_folder() / "trace.json");
     session.barrier();
     return result.interrupted ? kInterruptedExitCode : 0;
   }
@@ -215,7 +225,7 @@ class TrainCommand {
   TrainRequest request_;
   Config config_;
   UNet3dAppOptions options_;
-  fs::path resumed_;
+  fs::path path_;  ///< of the run
   Clock::time_point start_ = Clock::now();
   std::int64_t predicted_peak_ = 0;
   bool is_first_ = true;

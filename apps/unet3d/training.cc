@@ -51,17 +51,18 @@ double Validation::mean() const {
              : std::accumulate(dice.begin(), dice.end(), 0.0) / static_cast<double>(dice.size());
 }
 
-RunFolder::RunFolder(const UNet3dAppOptions& options, const fs::path& resumed, bool writes)
-    : writes_(writes) {
-  if (!resumed.empty()) {
-    path_ = resumed;
-    return;
-  }
-  const std::string name = options.run_name.empty() ? fresh_name() : options.run_name;
-  path_ = fs::path(options.run_folder) / name;
-  if (!writes) return;
-  for (int i = 2; options.run_name.empty() && fs::exists(path_); ++i)  // two runs within a second
-    path_ = fs::path(options.run_folder) / fmt::format("{}-{}", name, i);
+fs::path choose_run_folder(const UNet3dAppOptions& options) {
+  if (!options.run_name.empty()) return fs::path(options.run_folder) / options.run_name;
+  const std::string name = fresh_name();
+  fs::path path = fs::path(options.run_folder) / name;
+  for (int i = 2; fs::exists(path); ++i)  // two runs within a second
+    path = fs::path(options.run_folder) / fmt::format("{}-{}", name, i);
+  return path;
+}
+
+RunFolder::RunFolder(fs::path path, bool is_new, bool writes)
+    : path_(std::move(path)), writes_(writes) {
+  if (!writes_ || !is_new) return;
   if (fs::exists(path_ / "snapshots"))
     throw Error(fmt::format("{} already holds a run", path_.string()),
                 fmt::format("choose another `run.name`, or go on with `hpdlf train --resume {}`",
@@ -92,6 +93,7 @@ runtime::StepInputs UNet3dTraining::inputs(std::int64_t step) {
 
 void UNet3dTraining::on_step(const train::StepReport& r) {
   const double dice = soft_dice(*r.result->fetched.at("dice_sums"));
+  if (parts_.trace != nullptr) parts_.trace->add_step(r.step, parts_.executor.task_times());
   history_.steps.push_back({r.step + 1, r.loss, dice, r.learning_rate, r.seconds});
   if (metrics_ != nullptr)
     metrics_->add(r.step + 1,

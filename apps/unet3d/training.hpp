@@ -9,6 +9,7 @@
 #include "apps/unet3d/app.hpp"
 #include "apps/unet3d/inference.hpp"
 #include "apps/unet3d/program.hpp"
+#include "runtime/trace.hpp"
 #include "train/loader.hpp"
 #include "train/metrics_log.hpp"
 #include "train/progress.hpp"
@@ -34,11 +35,14 @@ struct History {
   std::vector<Validation> validations;
 };
 
+/// Where a new run goes: runs/NAME, a name made of date and time if none is given.
+[[nodiscard]] std::filesystem::path choose_run_folder(const UNet3dAppOptions& options);
+
 /// The files of a run; only rank 0 writes.
 class RunFolder {
  public:
-  /// Makes runs/NAME. @param resumed  the folder is there and goes on.
-  RunFolder(const UNet3dAppOptions& options, const std::filesystem::path& resumed, bool writes);
+  /// Makes the folder if it is new. @throws Error if a new run's folder already holds one.
+  RunFolder(std::filesystem::path path, bool is_new, bool writes);
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] std::filesystem::path snapshots() const { return path_ / "snapshots"; }
   [[nodiscard]] bool writes() const { return writes_; }
@@ -61,6 +65,7 @@ class UNet3dTraining : public train::StepLoopHooks {
     UNet3dInference& inference;
     std::string config_text;
     bool quiet = false;
+    runtime::ChromeTrace* trace = nullptr;  ///< gets every step, if there is one
   };
   UNet3dTraining(Parts parts, const Extents& window, std::int64_t first_step);
 

@@ -126,8 +126,10 @@ starpu_data_handle_t BoundGraph::require_handle(TileId id) {
   count_handles(+1);
   if (tile.value != graph::kNone)
     starpu_data_set_name(handle, graph_->graph->value(tile.value).name.c_str());
-  std::vector<int> corner(tile.box.lo.begin(), tile.box.lo.end());
-  starpu_data_set_coordinates_array(handle, static_cast<unsigned>(corner.size()), corner.data());
+  if (tile.box.rank() > 0) {  // StarPU's trace reads the first coordinate of a scalar, too
+    std::vector<int> corner(tile.box.lo.begin(), tile.box.lo.end());
+    starpu_data_set_coordinates_array(handle, static_cast<unsigned>(corner.size()), corner.data());
+  }
   return handle;
 }
 

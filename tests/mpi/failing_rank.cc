@@ -25,7 +25,7 @@ runtime::StepInputs inputs_with_bad_label(const graph::Graph& graph, int ranks) 
   return inputs;
 }
 
-void train(runtime::Session& session) {
+void train(runtime::Session& session, bool catches_inside) {
   const auto graph = test::small_mlp(8);
   partition::Machine machine;
   machine.ranks = session.ranks();
@@ -35,25 +35,24 @@ void train(runtime::Session& session) {
   runtime::Executor executor(
       session, std::make_shared<partition::TaskGraph>(partition::lower(graph, plan)), model);
   executor.initialise();
-  for (int step = 0; step < 100; ++step)
-    executor.wait(executor.submit(inputs_with_bad_label(*graph, session.ranks())));
+  try {
+    for (int step = 0; step < 100; ++step)
+      executor.wait(executor.submit(inputs_with_bad_label(*graph, session.ranks())));
+  } catch (const Error& error) {
+    if (!catches_inside) throw;
+    std::fprintf(stderr, "error: %s\n", error.what());
+    session.abort_all(3);
+  }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bool catches_inside = argc == 2 && std::string_view(argv[1]) == "caught";
   runtime::Session session({.cpu_workers = 1});
   try {
-    try {
-      train(session);
-    } catch (const Error& error) {
-      if (!catches_inside) throw;
-      std::fprintf(stderr, "error: %s\n", error.what());
-      session.abort_all(3);
-    }
+    train(session, argc == 2 && std::string_view(argv[1]) == "caught");
   } catch (const Error& error) {
     std::fprintf(stderr, "error: %s\n", error.what());
-    return 1;
+    session.abort_all(1);
   }
 }

@@ -100,6 +100,23 @@ TEST_F(TraceTest, ConvertsStarpusTraceWithTaskNamesIterationsAndColours) {
   EXPECT_TRUE(fs::exists(folder / "fxt" / "dag.dot"));
 }
 
+TEST_F(TraceTest, StarpusTraceTakesScalars) {
+  if (!runtime_report().fxt) GTEST_SKIP() << "this StarPU has no FxT";
+  auto net = std::make_shared<graph::Graph>("scalar");
+  const auto rate = net->add_input("rate", {DType::f32, {}});
+  test::HandTaskGraph hand(net);
+  hand.feed(hand.tile(rate));
+  {
+    Executor executor(session({.cpu_workers = 1, .trace_dir = (folder / "fxt").string()}),
+                      hand.finish(), model);
+    executor.submit({{rate, std::make_shared<HostTensor>(net->value(rate).type)}});
+    executor.drain();
+  }
+  close_session();
+
+  EXPECT_THAT(read_text_file(convert_fxt(folder / "fxt")), testing::HasSubstr("Feed_of_rate"));
+}
+
 TEST_F(TraceTest, SaysThatThereIsNoTraceToConvert) {
   EXPECT_THROW((void)convert_fxt(folder), Error);
   EXPECT_THROW((void)convert_fxt(folder / "missing"), Error);
