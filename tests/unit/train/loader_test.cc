@@ -213,8 +213,8 @@ TEST(LoaderErrors, RefuseAnEmptyListAndDifferentChannels) {
 }
 
 TEST(LoaderErrors, OfAThreadComeOutOfNext) {
-#ifdef __SANITIZE_ADDRESS__
-  GTEST_SKIP() << "AddressSanitizer ends the program where an allocation fails";
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers end the program where an allocation fails";
 #endif
   auto list = cases(1);
   Loader loader(list, [] {
