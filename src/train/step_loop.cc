@@ -37,7 +37,8 @@ class StepLoop {
       executor_.submit(batch);
       if (step > options_.first_step) finish(step - 1);
       const bool stop = hooks_.stop_requested();
-      if (stop || is_due(step + 1)) {
+      if (stop || is_due(step + 1, options_.validate_every) ||
+          is_due(step + 1, options_.snapshot_every)) {
         finish(step);
         at_boundary(step + 1, stop);
       }
@@ -47,7 +48,6 @@ class StepLoop {
         break;
       }
     }
-    if (!result.interrupted && finished_ < step) finish(step - 1);
     result.steps_done = step;
     result.step_ms = median_ms();
     return result;
@@ -77,10 +77,9 @@ class StepLoop {
     if (inputs_.step != graph::kNone) batch[inputs_.step] = scalar(static_cast<double>(step + 1));
   }
 
-  bool is_due(std::int64_t done) const {
-    const auto every = [done](std::int64_t n) { return n > 0 && done % n == 0; };
-    return done == options_.steps || every(options_.validate_every) ||
-           every(options_.snapshot_every);
+  /// After `done` steps: at the end, and every `period` steps if that is not 0.
+  bool is_due(std::int64_t done, std::int64_t period) const {
+    return done == options_.steps || (period > 0 && done % period == 0);
   }
 
   /// Reads the result of `step` (once) and reports it.
@@ -113,10 +112,8 @@ class StepLoop {
 
   void at_boundary(std::int64_t done, bool stop) {
     executor_.drain();
-    const auto every = [done](std::int64_t n) { return n > 0 && done % n == 0; };
-    const bool last = done == options_.steps;
-    if (!stop && (last || every(options_.validate_every))) hooks_.validate(done);
-    if (stop || last || every(options_.snapshot_every)) hooks_.save(done);
+    if (!stop && is_due(done, options_.validate_every)) hooks_.validate(done);
+    if (stop || is_due(done, options_.snapshot_every)) hooks_.save(done);
     last_end_ = now();
   }
 
