@@ -51,7 +51,7 @@ Arena::Arena(std::size_t capacity) : capacity_(round_up(capacity, kHugePage)) {
 }
 
 Arena::~Arena() {
-  ASAN_UNPOISON_MEMORY_REGION(base_, capacity_);
+  ASAN_UNPOISON_MEMORY_REGION(base_, committed_);  // the shadow of the rest was never touched
   munmap(base_, capacity_);
 }
 

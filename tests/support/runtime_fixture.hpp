@@ -1,11 +1,10 @@
-// A test that runs on StarPU: opens a session on demand and fails if handles or pool memory are left at its end.
+// A test that runs on StarPU: opens a session on demand and fails if handles are left at its end.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <gtest/gtest.h>
 #include <memory>
 
 #include "partition/cost_model.hpp"
-#include "runtime/memory.hpp"
 #include "runtime/session.hpp"
 
 namespace hpdlf::test {

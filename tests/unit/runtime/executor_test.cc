@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <numeric>
 
+#include "runtime/memory.hpp"
 #include "support/hand_task_graph.hpp"
 #include "support/runtime_fixture.hpp"
 

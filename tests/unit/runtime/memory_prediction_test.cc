@@ -7,6 +7,7 @@
 #include "graph/builder.hpp"
 #include "partition/simulator.hpp"
 #include "runtime/executor.hpp"
+#include "runtime/memory.hpp"
 #include "support/executor_runs.hpp"
 #include "support/runtime_fixture.hpp"
 
