@@ -118,8 +118,7 @@ std::shared_ptr<graph::Graph> unet3d_training_graph(const Extents& image, const 
   const ValueId loss_value = segmentation_loss(b, unet3d(b, x, net), labels, loss);
   graph::split_concat_conv(*graph);
   train::add_optimizer(*graph, graph::differentiate(*graph, loss_value), optimizer);
-  graph::eliminate_dead_nodes(*graph);
-  graph::verify(*graph);
+  graph::optimize(*graph, net.math);
   return graph;
 }
 
@@ -130,8 +129,7 @@ std::shared_ptr<graph::Graph> unet3d_inference_graph(const Extents& image,
   const ValueId logits = unet3d(b, graph->add_input(kImageInput, {DType::f32, image}), net);
   graph->fetch(kProbabilities, b.op(kProbabilities, "Softmax", {logits}));
   graph::split_concat_conv(*graph);
-  graph::eliminate_dead_nodes(*graph);
-  graph::verify(*graph);
+  graph::optimize(*graph, net.math);
   return graph;
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "graph/builder.hpp"
+#include "graph/passes/pass.hpp"
 #include "train/optimizer.hpp"
 
 namespace hpdlf::apps {
@@ -17,6 +18,7 @@ namespace hpdlf::apps {
 struct UNet3dOptions {
   std::int64_t classes = 5;
   std::vector<std::int64_t> filters = {16, 32, 64, 128};  ///< one a level, top first
+  graph::Math math = graph::Math::fast;
 };
 
 /// x: [N, D, H, W, C] with D, H, W multiples of 2^(levels - 1) -> logits [N, D, H, W, classes].

@@ -96,6 +96,11 @@ void bind_machine(Config& c, UNet3dAppOptions& o) {
   c.section("plan", "how the work is split; the default measures the machine and chooses");
   c.bind("plan.strategy", o.strategy,
          "auto, whole, sample, space, channel, or cuts a factor such as \"d:4 h:2\"");
+  std::string math = "fast";
+  c.bind("plan.math", math,
+         "fast: Winograd convolutions where they are faster; strict: direct ones only",
+         {.choices = {"fast", "strict"}});
+  o.net.math = graph::math_from(math);
   c.bind("plan.workers", o.workers, "CPU workers; 0: one a core", {.min = 0, .max = 1024});
   c.bind("plan.memory_gib", o.memory_gib, "GiB that a rank may use; 0: what the machine has left",
          {.min = 0});

@@ -1,9 +1,20 @@
 // Graph passes: rewrites that keep what a graph computes. Each is one function in the file of its name.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <string>
+
 #include "graph/ir.hpp"
 
 namespace hpdlf::graph {
+
+/// What may be traded for speed: `fast` takes algorithms whose rounding errors are of the order of the direct ones' (Winograd), `strict`
+/// only sums of products as they are written down.
+enum class Math : std::uint8_t { fast, strict };
+/// @throws Error naming the nearest.
+[[nodiscard]] Math math_from(const std::string& name);
+
+/// The passes that every finished graph goes through, training or inference: run it when gradients, updates and fetches are there.
+void optimize(Graph& graph, Math math = Math::fast);
 
 /// Removes nodes whose results reach neither an update nor a fetch. Run it when those are bound: before, everything is dead.
 void eliminate_dead_nodes(Graph& graph);
@@ -13,5 +24,11 @@ void eliminate_dead_nodes(Graph& graph);
 /// first part, and the last one defines the value that the Conv defined. A Concat that nothing else reads is removed.
 /// Run before differentiate(): the gradients then are those of the parts.
 void split_concat_conv(Graph& graph);
+
+/// Conv, ConvGradInput and ConvGradWeight of 3x3 in H and W, stride 1, f32 -> Winograd's F(4x4, 3x3), where its operators' cost is less: a
+/// quarter of the multiplications, but transformed weights are four times the size. Rounding errors stay of the order of the direct
+/// algorithm's (docs/adr/0007). Run after differentiate(): the operators have no gradients of their own.
+/// @param flops_per_byte what a core computes while it moves a byte
+void use_winograd(Graph& graph, double flops_per_byte = 10);
 
 }  // namespace hpdlf::graph

@@ -23,6 +23,11 @@ void add_train(CLI::App& app, Action& action) {
   cmd->add_option("--set", request->overrides, "Override a key: --set train.steps=500")
       ->type_name("KEY=VALUE")
       ->take_all();
+  cmd->add_option_function<std::string>(
+         "--math",
+         [request](const std::string& m) { request->overrides.push_back("plan.math=" + m); },
+         "fast (default) or strict: --set plan.math")
+      ->check(CLI::IsMember({"fast", "strict"}));
   auto* resume = cmd->add_option("--resume", request->resume, "Continue the run in this folder");
   config->excludes(resume);
   cmd->add_flag("--quiet", request->quiet, "No progress bar");

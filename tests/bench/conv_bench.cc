@@ -1,7 +1,8 @@
-// GFLOP/s of the convolution kernels on the tiles of the default 3-D U-Net (filters 16-32-64-128 at 48 x 112 x 96), through the kernel
-// registry: the first kernel that supports the call, as in training. One and two threads, each on a slab of its own.
+// GFLOP/s (of the direct algorithm's operations) of the convolution kernels on slabs of the default 3-D U-Net (filters 16-32-64-128 at
+// 48 x 112 x 96) and of the MLPerf one at 64^3, through the kernel registry: the first kernel that supports the call, as in training.
+// By processor time, so that other programs disturb less.
 //
-//   conv_bench --benchmark_filter='ConvGradWeight.*threads:2'
+//   conv_bench --benchmark_filter='GradWeight/conv_32'
 #include <benchmark/benchmark.h>
 #include <memory>
 #include <string>
@@ -20,13 +21,23 @@ struct Layer {
   Extents out;
 };
 
-const std::vector<Layer> kLayers = {
-    {"first_1_16", 1, 16, 3, 1, {48, 112, 96}},  {"conv_16_16", 16, 16, 3, 1, {48, 112, 96}},
-    {"down_16_32", 16, 32, 3, 2, {24, 56, 48}},  {"conv_32_32", 32, 32, 3, 1, {24, 56, 48}},
-    {"down_32_64", 32, 64, 3, 2, {12, 28, 24}},  {"conv_64_64", 64, 64, 3, 1, {12, 28, 24}},
-    {"down_64_128", 64, 128, 3, 2, {6, 14, 12}}, {"conv_128_128", 128, 128, 3, 1, {6, 14, 12}},
-    {"up_64_128", 64, 128, 2, 2, {6, 14, 12}},   {"up_32_64", 32, 64, 2, 2, {12, 28, 24}},
-    {"up_16_32", 16, 32, 2, 2, {24, 56, 48}},    {"head_16_5", 16, 5, 1, 1, {48, 112, 96}}};
+const std::vector<Layer> kLayers = {{"first_1_16", 1, 16, 3, 1, {48, 112, 96}},
+                                    {"conv_16_16", 16, 16, 3, 1, {48, 112, 96}},
+                                    {"down_16_32", 16, 32, 3, 2, {24, 56, 48}},
+                                    {"conv_32_32", 32, 32, 3, 1, {24, 56, 48}},
+                                    {"down_32_64", 32, 64, 3, 2, {12, 28, 24}},
+                                    {"conv_64_64", 64, 64, 3, 1, {12, 28, 24}},
+                                    {"down_64_128", 64, 128, 3, 2, {6, 14, 12}},
+                                    {"conv_128_128", 128, 128, 3, 1, {6, 14, 12}},
+                                    {"up_64_128", 64, 128, 2, 2, {6, 14, 12}},
+                                    {"up_32_64", 32, 64, 2, 2, {12, 28, 24}},
+                                    {"up_16_32", 16, 32, 2, 2, {24, 56, 48}},
+                                    {"head_16_5", 16, 5, 1, 1, {48, 112, 96}},
+                                    {"conv_32_32_64", 32, 32, 3, 1, {24, 64, 64}},
+                                    {"conv_64_64_32", 64, 64, 3, 1, {24, 32, 32}},
+                                    {"conv_128_128_16", 128, 128, 3, 1, {24, 16, 16}},
+                                    {"conv_256_256_8", 256, 256, 3, 1, {12, 8, 8}},
+                                    {"conv_320_320_4", 320, 320, 3, 1, {6, 4, 4}}};
 
 /// Memory of one operand; first touched by the thread that uses it.
 class Buffer {
@@ -86,16 +97,17 @@ void run_layer(benchmark::State& state, const std::string& op, const Layer& laye
     narrow[1] =
         std::min(narrow_whole[1], (wide_lo + wide[1] - 1 + pads[0]) / layer.stride + 1) - narrow_lo;
   }
-  Operand w({layer.k, layer.kernel, layer.kernel, layer.kernel, layer.c}, {}, 0);
+  Extents weight{layer.k, layer.kernel, layer.kernel, layer.kernel, layer.c};
+  if (op == "WinogradConv") weight = {(layer.k + 15) / 16, 36 * layer.kernel * layer.c * 16};
+  Operand w(weight, weight, 0);
   Operand x(wide, wide_whole, wide_lo), y(narrow, narrow_whole, narrow_lo);
 
   KernelArgs args{.attrs = &attrs};
-  const std::array<TensorView, 2> inputs = op == "ConvGradWeight" ? std::array{x.view, y.view}
-                                           : transposed           ? std::array{y.view, w.view}
-                                                                  : std::array{x.view, w.view};
-  const std::array<TensorView, 1> outputs = {op == "ConvGradWeight" ? w.view
-                                             : transposed           ? x.view
-                                                                    : y.view};
+  const bool by_weight = op.ends_with("GradWeight");
+  const std::array<TensorView, 2> inputs = by_weight    ? std::array{x.view, y.view}
+                                           : transposed ? std::array{y.view, w.view}
+                                                        : std::array{x.view, w.view};
+  const std::array<TensorView, 1> outputs = {by_weight ? w.view : transposed ? x.view : y.view};
   args.inputs = inputs;
   args.outputs = outputs;
   const Kernel& chosen = kernel_registry().select(op, "cpu", args);
@@ -117,11 +129,14 @@ void register_layers() {
   constexpr std::int64_t kSlabs = 3;  // the middle one has both halos
   for (const auto& layer : kLayers) {
     const bool up = std::string_view(layer.name).starts_with("up");
-    for (const std::string op :
-         {up ? "ConvTranspose" : "Conv", up ? "Conv" : "ConvGradInput", "ConvGradWeight"})
+    std::vector<std::string> ops = {up ? "ConvTranspose" : "Conv", up ? "Conv" : "ConvGradInput",
+                                    "ConvGradWeight"};
+    if (layer.kernel == 3 && layer.stride == 1) {
+      ops.emplace_back("WinogradConv");
+      ops.emplace_back("WinogradConvGradWeight");
+    }
+    for (const std::string& op : ops)
       benchmark::RegisterBenchmark((op + "/" + layer.name).c_str(), run_layer, op, layer, kSlabs)
-          ->ThreadRange(1, 2)
-          ->UseRealTime()
           ->Unit(benchmark::kMillisecond);
   }
 }

@@ -103,6 +103,53 @@ TEST(SplitConcatConv, LeavesGroupsAndOtherAxesAlone) {
   EXPECT_EQ(print(graph), before);
 }
 
+/// Two convolutions, wide and large enough for Winograd to pay, around one with a stride; with their gradients.
+Graph convolutions() {
+  Graph graph("convolutions");
+  Builder builder(graph);
+  const auto conv = [&](const std::string& name, ValueId x, std::int64_t stride) {
+    return builder.conv(name, x,
+                        {.out_channels = 32,
+                         .kernel = {3, 3, 3},
+                         .strides = {stride, stride, stride},
+                         .pads = {1, 1, 1}});
+  };
+  const ValueId x = graph.add_input("image", {DType::f32, {1, 8, 16, 16, 32}});
+  const ValueId y = conv("third", conv("strided", conv("first", x, 1), 2), 1);
+  graph.fetch("loss", builder.op("loss", "ReduceSum", {y}, {{"keepdims", std::int64_t{0}}}));
+  bind_gradients(graph);
+  return graph;
+}
+
+TEST(UseWinograd, TakesItWhereItCostsLess) {
+  Graph graph = convolutions();
+
+  use_winograd(graph);
+
+  verify(graph);
+  EXPECT_TRUE(equals_golden(print(graph), "convolutions_use_winograd"));
+}
+
+TEST(UseWinograd, LeavesAGraphAloneWhereMemoryIsAllThatCosts) {
+  Graph graph = convolutions();
+  const std::string before = print(graph);
+
+  use_winograd(graph, 1e9);
+
+  EXPECT_EQ(print(graph), before);
+}
+
+TEST(Optimize, KeepsToDirectConvolutionsInStrictMath) {
+  Graph graph = convolutions();
+  Graph expected = convolutions();
+  eliminate_dead_nodes(expected);
+
+  optimize(graph, math_from("strict"));
+
+  EXPECT_EQ(print(graph), print(expected));
+  EXPECT_THROW((void)math_from("fats"), Error);
+}
+
 TEST(EliminateDeadNodes, KeepsWhatFetchesAndUpdatesNeed) {
   Graph graph = skip_connection();
   Builder builder(graph);

@@ -1,0 +1,128 @@
+// Geometry of one tile of a Winograd convolution, and how its work is blocked. Algorithm, layouts and sources: winograd-inl.hpp.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <algorithm>
+#include <array>
+
+#include "codelets/cpu/conv_tile.hpp"
+#include "codelets/kernel.hpp"
+
+namespace hpdlf::codelets::winograd {
+
+inline constexpr std::int64_t kOut = 4;             ///< outputs a tile and axis: F(4x4, 3x3)
+inline constexpr std::int64_t kIn = 6;              ///< inputs a tile and axis
+inline constexpr std::int64_t kPoints = kIn * kIn;  ///< products a tile and pair of channels
+inline constexpr std::int64_t kLine = 16;  ///< channels that lie together: one cache line of f32
+inline constexpr std::int64_t kMostTaps = 16;  ///< along D, where the algorithm is direct
+inline constexpr std::int64_t kCachedBytes = std::int64_t{1}
+                                             << 20;  ///< a share of L2 for what a block transforms
+
+[[nodiscard]] constexpr std::int64_t blocks_of(std::int64_t n, std::int64_t size) {
+  return (n + size - 1) / size;
+}
+
+/// A convolution from x to y (or the pair of which a weight gradient is formed), always in three dimensions: D is direct, H and W are
+/// transformed. Position o of y reads positions o - pad + tap of x.
+struct Problem {
+  const float* x = nullptr;
+  float* y = nullptr;
+  std::int64_t n = 1, c = 1, k = 1;
+  std::array<ConvAxis, 3> axes{};  ///< wide: x, narrow: y; 2-D: the first has extent 1
+  std::int64_t x_sample = 0, y_sample = 0;
+  std::array<std::int64_t, 3> x_strides{}, y_strides{};  ///< in elements; channels are dense
+  bool is_empty = false;
+
+  Problem(const TensorView& wide, const TensorView& narrow, const Attrs& attrs) {
+    const ConvTile tile = conv_tile(wide, narrow, attrs);
+    is_empty = tile.is_empty;
+    n = narrow.extents[0];
+    c = wide.extents.back();
+    k = narrow.extents.back();
+    x = static_cast<const float*>(tile.wide.data);
+    y = static_cast<float*>(narrow.data);
+    x_sample = tile.wide.strides[0];
+    y_sample = narrow.strides[0];
+    for (int i = 0; i < tile.spatial; ++i) {
+      const auto at = static_cast<std::size_t>(3 - tile.spatial + i);
+      axes[at] = tile.axes[static_cast<std::size_t>(i)];
+      x_strides[at] = tile.wide.strides[i + 1];
+      y_strides[at] = narrow.strides[i + 1];
+    }
+  }
+
+  [[nodiscard]] std::int64_t taps() const { return axes[0].kernel; }
+  [[nodiscard]] std::int64_t c_lines() const { return blocks_of(c, kLine); }
+  [[nodiscard]] std::int64_t k_lines() const { return blocks_of(k, kLine); }
+};
+
+/// What is in flight at a time: `rows` x `columns` tiles in H and W, `planes` outputs along D. Transformed planes of x are kept in slots:
+/// a ring that a sweep along D walks, or (planes == all of D) one after the other, so that runs of tiles go across planes.
+struct Blocking {
+  std::int64_t rows = 1, columns = 1, planes = 1, slots = 1;
+  bool is_linear = false;
+  std::int64_t x_point = 0,
+               y_point = 0;  ///< floats from one point of the transforms of x, y to the next
+
+  /// @param cached_bytes what the transforms of a block may take
+  Blocking(const Problem& p, std::int64_t cached_bytes) {
+    const std::int64_t all_rows = blocks_of(p.axes[1].narrow, kOut), depth = p.axes[0].narrow;
+    const std::int64_t all_columns = blocks_of(p.axes[2].narrow, kOut);
+    const std::int64_t tile_bytes = kPoints * kLine * static_cast<std::int64_t>(sizeof(float));
+    const auto bytes = [&](std::int64_t tiles, std::int64_t d) {
+      return tile_bytes * tiles * (p.c_lines() * (d + p.taps() - 1) + p.k_lines() * d);
+    };
+    constexpr std::int64_t kEnough = 28;  // tiles that use a line of weights before it leaves L1
+    columns = even(all_columns, kEnough);
+    rows = even(all_rows, std::max<std::int64_t>(1, kEnough / columns));
+    const std::int64_t tiles = rows * columns;
+    is_linear =
+        rows == all_rows && columns == all_columns && bytes(tiles, depth) <= 8 * cached_bytes;
+    planes = 1;
+    if (is_linear) {
+      planes = depth;
+    } else {
+      while (planes < depth && tiles * planes < kEnough) ++planes;
+      while (planes < depth && bytes(tiles, planes + 1) <= cached_bytes) ++planes;
+    }
+    slots = planes + p.taps() - 1;
+    // A line more than a power of two, lest all points fall into the same cache sets.
+    x_point = p.c_lines() * slots * tiles * kLine + kLine;
+    y_point = p.k_lines() * planes * tiles * kLine + kLine;
+  }
+
+  [[nodiscard]] std::int64_t tiles() const { return rows * columns; }
+  [[nodiscard]] std::int64_t x_floats() const { return kPoints * x_point; }
+  [[nodiscard]] std::int64_t y_floats() const { return kPoints * y_point; }
+  /// The H-transformed columns of a row of tiles, one line of channels.
+  [[nodiscard]] std::int64_t strip_floats() const { return kIn * (columns * kOut + 2) * kLine; }
+
+ private:
+  /// At most `most`, such that the parts of `all` are of about equal size.
+  static std::int64_t even(std::int64_t all, std::int64_t most) {
+    return blocks_of(all, blocks_of(all, most));
+  }
+};
+
+/// Floats of one line of 16 output channels of transformed weights: [point][tap along D][input channel][16].
+[[nodiscard]] constexpr std::int64_t weight_line(std::int64_t taps, std::int64_t inputs) {
+  return kPoints * taps * inputs * kLine;
+}
+
+/// Floats of the sums of a weight gradient, [point][tap along D][k][c]: one tap, one point (a line apart, as the points of x).
+[[nodiscard]] inline std::int64_t sums_of_tap(const Problem& p, const Blocking& b) {
+  return (b.is_linear ? 1 : p.k_lines()) * kLine * p.c_lines() * kLine;
+}
+[[nodiscard]] inline std::int64_t sums_of_point(const Problem& p, const Blocking& b) {
+  return p.taps() * sums_of_tap(p, b) + kLine;
+}
+
+[[nodiscard]] inline bool is_f32_with_dense_channels(const TensorView& view) {
+  return view.dtype == DType::f32 && view.strides.back() == 1;
+}
+
+// The kernels, each in a file of its own.
+[[nodiscard]] Kernel weights_kernel();
+[[nodiscard]] Kernel conv_kernel();
+[[nodiscard]] Kernel grad_weight_kernel();
+
+}  // namespace hpdlf::codelets::winograd

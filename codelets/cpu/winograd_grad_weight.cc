@@ -1,0 +1,277 @@
+// Gradient of a 3x3 (x any along D) convolution by its weight, by the transpose of Winograd's F(4x4, 3x3):
+//
+//   dg = G^T [ sum over tiles of (B^T d B) . (A dY A^T) ] G
+//
+// As in winograd_conv.cc a block sweeps along D. Every point is a matrix product of channels by channels, summed over tiles in registers
+// first and added to the sums of the sweep in memory then: errors of long sums stay near those of short ones.
+// SPDX-License-Identifier: Apache-2.0
+#include "codelets/cpu/highway.hpp"
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "codelets/cpu/winograd_grad_weight.cc"
+#include "codelets/cpu/winograd.hpp"
+#include "codelets/cpu/workspace_layout.hpp"
+#include "hwy/foreach_target.h"
+// Per target, hence after foreach_target.h.
+#include "codelets/cpu/winograd-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace hpdlf::codelets::winograd {
+namespace HWY_NAMESPACE {
+namespace {
+
+/// Channels of dy a product has; a line is two of them, so with AVX2 and 2 vectors of x their sums fit in registers.
+constexpr int kRows = HWY_TARGET <= HWY_AVX3 ? 8 : 4;
+
+/// A run of tiles that is summed over: lines of dy (channel 0 of the rows) and of x.
+struct Run {
+  const float *dy, *x;
+  std::int64_t tiles;
+};
+
+/// sums[row][vector] (+)= sum over the runs' tiles of dy[tile][row] * x[tile][vector].
+template <int kVectors>
+HWY_NOINLINE void multiply(const Run* runs, std::int64_t count, std::int64_t x_vector,
+                           std::int64_t row_floats, bool add, float* HWY_RESTRICT sums) {
+  const F32 d;
+  VF32 acc[kRows][kVectors];
+  for (int r = 0; r < kRows; ++r)
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = hn::Zero(d);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const float* HWY_RESTRICT dy = runs[i].dy;
+    const float* HWY_RESTRICT x = runs[i].x;
+    for (std::int64_t t = 0; t < runs[i].tiles; ++t, dy += kLine, x += kLine) {
+      VF32 xs[kVectors];
+      for (int v = 0; v < kVectors; ++v) xs[v] = hn::Load(d, x + v * x_vector);
+      for (int r = 0; r < kRows; ++r) {
+        const VF32 g = hn::Set(d, dy[r]);
+        for (int v = 0; v < kVectors; ++v) acc[r][v] = hn::MulAdd(g, xs[v], acc[r][v]);
+      }
+    }
+  }
+  for (int r = 0; r < kRows; ++r)
+    for (int v = 0; v < kVectors; ++v) {
+      float* to = sums + r * row_floats + v * kLanes;
+      hn::Store(add ? hn::Add(hn::Load(d, to), acc[r][v]) : acc[r][v], d, to);
+    }
+}
+
+/// A dY A^T of a block's plane.
+void transform_gradient(const Problem& p, const Blocking& b, const float* plane,
+                        const TileBlock& block, std::int64_t line_step, float* out) {
+  for (std::int64_t r = 0; r < block.rows; ++r)
+    for (std::int64_t c = 0; c < block.columns; ++c) {
+      const std::int64_t h = (block.row0 + r) * kOut, w = (block.column0 + c) * kOut;
+      const std::int64_t height = std::min(kOut, p.axes[1].narrow - h);
+      const std::int64_t width = std::min(kOut, p.axes[2].narrow - w);
+      const float* tile = plane + h * p.y_strides[1] + w * p.y_strides[2];
+      float* to = out + (r * block.columns + c) * kLine;
+      for (std::int64_t line = 0; line < p.k_lines(); ++line)
+        for_each_vector_of_line(
+            line, p.k, [&](auto access, std::int64_t k, std::int64_t v) HWY_ATTR {
+              VF32 half[kIn][kOut];
+              for (std::int64_t j = 0; j < kOut; ++j) {
+                VF32 y[kOut], m[kIn];
+                for (std::int64_t i = 0; i < kOut; ++i)
+                  y[i] = i < height && j < width
+                             ? access.load(tile + k + i * p.y_strides[1] + j * p.y_strides[2])
+                             : hn::Zero(F32());
+                transform_output_gradient(y, m);
+                for (std::int64_t i = 0; i < kIn; ++i) half[i][j] = m[i];
+              }
+              for (std::int64_t i = 0; i < kIn; ++i) {
+                VF32 m[kIn];
+                transform_output_gradient(half[i], m);
+                for (std::int64_t j = 0; j < kIn; ++j)
+                  hn::Store(m[j], F32(), to + line * line_step + (i * kIn + j) * b.y_point + v);
+              }
+            });
+    }
+}
+
+/// The products of the walk, summed over it: [point][tap along D][k][c], for the lines of k that are asked for.
+class GradientWork {
+ public:
+  GradientWork(const Problem& p, const Blocking& blocking, const TensorView& dw, bool accumulate,
+               float* y_points, float* sums)
+      : p_(p), b_(blocking), dw_(dw), accumulate_(accumulate), y_points_(y_points), sums_(sums) {}
+
+  void planes(std::int64_t n, const TileBlock& block, std::int64_t first, std::int64_t count,
+              const Walk<GradientWork>& walk) {
+    for (std::int64_t i = 0; i < count; ++i)
+      transform_gradient(p_, b_, p_.y + n * p_.y_sample + (first + i) * p_.y_strides[0], block,
+                         y_line(), y_points_ + i * block.tiles() * kLine);
+    if (!b_.is_linear) {
+      for (std::int64_t line = 0; line < p_.k_lines(); ++line)
+        multiply_line(walk, block, first, count, line, sums_ + line * kLine * row_floats());
+      has_sums_ = true;
+      return;
+    }
+    // All of a sample is there: a line of k at a time needs no more room than that.
+    for (std::int64_t line = 0; line < p_.k_lines(); ++line) {
+      multiply_line(walk, block, first, count, line, sums_);
+      write_line(line, sums_);
+    }
+    accumulate_ = true;  // the next sample adds
+  }
+
+  void finish() const {
+    if (b_.is_linear) return;
+    for (std::int64_t line = 0; line < p_.k_lines(); ++line)
+      write_line(line, sums_ + line * kLine * row_floats());
+  }
+
+ private:
+  [[nodiscard]] std::int64_t y_line() const { return b_.planes * b_.tiles() * kLine; }
+  [[nodiscard]] std::int64_t row_floats() const { return p_.c_lines() * kLine; }
+
+  void multiply_line(const Walk<GradientWork>& walk, const TileBlock& block, std::int64_t first,
+                     std::int64_t count, std::int64_t line, float* sums) const {
+    Run runs[kMostRuns];
+    const bool add = has_sums_ && !b_.is_linear;
+    for (std::int64_t point = 0; point < kPoints; ++point)
+      for (std::int64_t t = 0; t < p_.taps(); ++t)
+        for (std::int64_t i = 0; i < count || i == 0; i += kMostRuns) {
+          const std::int64_t runs_found = find_runs(
+              walk, block, first, i, std::min(count, i + kMostRuns), point, line, t, runs);
+          multiply_runs(runs, runs_found, walk.line_step(), add || i > 0,
+                        sums + point * sums_of_point(p_, b_) + t * sums_of_tap(p_, b_));
+        }
+  }
+
+  /// Planes [lo, hi) of the chunk: a run a plane of x that is there.
+  std::int64_t find_runs(const Walk<GradientWork>& walk, const TileBlock& block, std::int64_t first,
+                         std::int64_t lo, std::int64_t hi, std::int64_t point, std::int64_t line,
+                         std::int64_t tap, Run* runs) const {
+    std::int64_t found = 0;
+    const float* dy = y_points_ + point * b_.y_point + line * y_line();
+    for (std::int64_t i = lo; i < hi; ++i) {
+      const std::int64_t z = first + i - p_.axes[0].pad_lo + tap;
+      if (z < 0 || z >= p_.axes[0].wide) continue;
+      runs[found++] = {dy + i * block.tiles() * kLine, walk.slot(z, block) + point * b_.x_point,
+                       block.tiles()};
+    }
+    return found;
+  }
+
+  void multiply_runs(const Run* runs, std::int64_t count, std::int64_t x_line, bool add,
+                     float* sums) const {
+    for (std::int64_t c = 0; c < row_floats(); c += 2 * kLanes) {
+      const bool is_pair = c + kLanes < row_floats();
+      for (std::int64_t k = 0; k < kLine; k += kRows) {
+        Run shifted[kMostRuns];
+        for (std::int64_t i = 0; i < count; ++i)
+          shifted[i] = {runs[i].dy + k, runs[i].x + c / kLine * x_line + c % kLine, runs[i].tiles};
+        (is_pair ? multiply<2> : multiply<1>)(shifted, count, kLanes == kLine ? x_line : kLanes,
+                                              row_floats(), add, sums + k * row_floats() + c);
+      }
+    }
+  }
+
+  /// G^T sums G of 16 channels of dy, to dw.
+  void write_line(std::int64_t line, const float* sums) const {
+    const std::int64_t point = sums_of_point(p_, b_), tap = sums_of_tap(p_, b_);
+    const int last = dw_.rank() - 1;  // [k, (r,) s, t, c]
+    for (std::int64_t k = line * kLine; k < std::min(p_.k, (line + 1) * kLine); ++k)
+      for (std::int64_t r = 0; r < p_.taps(); ++r) {
+        float* to = dw_.as<float>() + k * dw_.strides[0] + (last == 4 ? r * dw_.strides[1] : 0);
+        const float* from = sums + r * tap + k % kLine * row_floats();
+        for (std::int64_t c_line = 0; c_line < p_.c_lines(); ++c_line)
+          for_each_vector_of_line(c_line, p_.c,
+                                  [&](auto access, std::int64_t c, std::int64_t) HWY_ATTR {
+                                    if (access.count() > 0)
+                                      write_taps(access, from + c, point, to + c,
+                                                 dw_.strides[last - 2], dw_.strides[last - 1]);
+                                  });
+      }
+  }
+
+  template <class Access>
+  HWY_INLINE void write_taps(const Access& access, const float* HWY_RESTRICT sums,
+                             std::int64_t point, float* dw, std::int64_t s_stride,
+                             std::int64_t t_stride) const {
+    VF32 half[kTaps][kIn];
+    for (std::int64_t j = 0; j < kIn; ++j) {
+      VF32 u[kIn], g[kTaps];
+      for (std::int64_t i = 0; i < kIn; ++i) u[i] = hn::Load(F32(), sums + (i * kIn + j) * point);
+      transform_weight_gradient(u, g);
+      for (std::int64_t s = 0; s < kTaps; ++s) half[s][j] = g[s];
+    }
+    for (std::int64_t s = 0; s < kTaps; ++s) {
+      VF32 g[kTaps];
+      transform_weight_gradient(half[s], g);
+      for (std::int64_t t = 0; t < kTaps; ++t) {
+        float* to = dw + s * s_stride + t * t_stride;
+        access.store(accumulate_ ? hn::Add(access.load(to), g[t]) : g[t], to);
+      }
+    }
+  }
+
+  static constexpr std::int64_t kMostRuns = 64, kTaps = 3;
+
+  const Problem& p_;
+  const Blocking& b_;
+  const TensorView& dw_;
+  bool accumulate_, has_sums_ = false;
+  float *y_points_, *sums_;
+};
+
+}  // namespace
+
+void WinogradConvGradWeight(const KernelArgs& args) {
+  const Problem p(args.in(0), args.in(1), *args.attrs);
+  const Blocking blocking(p, kCachedBytes);
+  auto* x_points = reinterpret_cast<float*>(args.workspace.data());
+  float* y_points = x_points + blocking.x_floats();
+  float* strip = y_points + blocking.y_floats();
+  float* sums = strip + blocking.strip_floats();
+  GradientWork work(p, blocking, args.out(0), args.accumulate, y_points, sums);
+  Walk<GradientWork>(p, blocking, x_points, strip).run(work);
+  work.finish();
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace hpdlf::codelets::winograd
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+#include "codelets/cpu/rows.hpp"
+
+namespace hpdlf::codelets::winograd {
+namespace {
+
+HWY_EXPORT(WinogradConvGradWeight);
+
+bool supports(const KernelArgs& args) {
+  return is_f32_with_dense_channels(args.in(0)) && is_f32_with_dense_channels(args.in(1)) &&
+         is_f32_with_dense_channels(args.out(0));
+}
+
+std::size_t workspace(const KernelArgs& args) {
+  const Problem p(args.in(0), args.in(1), *args.attrs);
+  if (p.is_empty) return 0;
+  const Blocking b(p, kCachedBytes);
+  return static_cast<std::size_t>(b.x_floats() + b.y_floats() + b.strip_floats() +
+                                  kPoints * sums_of_point(p, b)) *
+         sizeof(float);
+}
+
+/// No window of the tile meets any input: the gradient is 0.
+void run(const KernelArgs& args) {
+  if (!Problem(args.in(0), args.in(1), *args.attrs).is_empty)
+    HWY_DYNAMIC_DISPATCH(WinogradConvGradWeight)(args);
+  else if (!args.accumulate)
+    fill_zero(args.out(0));
+}
+
+}  // namespace
+
+Kernel grad_weight_kernel() {
+  return {.op = "WinogradConvGradWeight",
+          .variant = "f4x4",
+          .run = run,
+          .supports = supports,
+          .workspace = workspace};
+}
+
+}  // namespace hpdlf::codelets::winograd
+#endif

@@ -1,0 +1,118 @@
+// Weights of a convolution, transformed for winograd_conv.cc: G g G^T of every pair of channels and tap along D.
+// SPDX-License-Identifier: Apache-2.0
+#include "codelets/cpu/highway.hpp"
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "codelets/cpu/winograd_weights.cc"
+#include "codelets/cpu/winograd.hpp"
+#include "hwy/foreach_target.h"
+// Per target, hence after foreach_target.h.
+#include "codelets/cpu/winograd-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace hpdlf::codelets::winograd {
+namespace HWY_NAMESPACE {
+namespace {
+
+constexpr std::int64_t kTaps = 3;
+
+/// One line of outputs of weights [k, (r,) s, t, c]. Of a convolution the outputs are k and the inputs c; `transposed`, for the gradient
+/// by x, the other way round and every tap is mirrored.
+class WeightLine {
+ public:
+  WeightLine(const TensorView& w, bool transposed)
+      : w_(w),
+        output_dim_(transposed ? w.rank() - 1 : 0),
+        input_dim_(transposed ? 0 : w.rank() - 1),
+        transposed_(transposed),
+        taps_(w.rank() == 5 ? w.extents[1] : 1) {}
+
+  [[nodiscard]] std::int64_t outputs() const { return w_.extents[output_dim_]; }
+  [[nodiscard]] std::int64_t floats() const { return weight_line(taps_, w_.extents[input_dim_]); }
+
+  void write(std::int64_t line, float* out) const {
+    const std::int64_t inputs = w_.extents[input_dim_];
+    HWY_ALIGN float g[kTaps * kTaps * kLine];
+    for (std::int64_t r = 0; r < taps_; ++r)
+      for (std::int64_t i = 0; i < inputs; ++i) {
+        gather(line, r, i, g);
+        for (std::int64_t v = 0; v < kLine; v += kLanes)
+          transform(g + v, out + (r * inputs + i) * kLine + v, taps_ * inputs * kLine);
+      }
+  }
+
+ private:
+  /// The 3 x 3 taps of one input channel, for 16 outputs each; outputs beyond the last are 0.
+  void gather(std::int64_t line, std::int64_t r, std::int64_t input, float* g) const {
+    const int last = w_.rank() - 1;
+    const std::int64_t first = line * kLine;
+    const std::int64_t count = std::min(kLine, outputs() - first), step = w_.strides[output_dim_];
+    const float* w = w_.as<float>() + first * step + input * w_.strides[input_dim_];
+    if (last == 4) w += mirrored(r, taps_) * w_.strides[1];
+    for (std::int64_t s = 0; s < kTaps; ++s)
+      for (std::int64_t t = 0; t < kTaps; ++t, g += kLine) {
+        const float* tap = w + mirrored(s, kTaps) * w_.strides[last - 2] +
+                           mirrored(t, kTaps) * w_.strides[last - 1];
+        for (std::int64_t o = 0; o < count; ++o) g[o] = tap[o * step];
+        std::fill(g + count, g + kLine, 0.0F);
+      }
+  }
+
+  [[nodiscard]] std::int64_t mirrored(std::int64_t tap, std::int64_t taps) const {
+    return transposed_ ? taps - 1 - tap : tap;
+  }
+
+  static HWY_INLINE void transform(const float* g, float* out, std::int64_t point) {
+    const F32 d;
+    VF32 half[kTaps][kIn];
+    for (std::int64_t t = 0; t < kTaps; ++t) {
+      VF32 w[kTaps], u[kIn];
+      for (std::int64_t s = 0; s < kTaps; ++s) w[s] = hn::Load(d, g + (s * kTaps + t) * kLine);
+      transform_weight(w, u);
+      for (std::int64_t i = 0; i < kIn; ++i) half[t][i] = u[i];
+    }
+    for (std::int64_t i = 0; i < kIn; ++i) {
+      VF32 w[kTaps], u[kIn];
+      for (std::int64_t t = 0; t < kTaps; ++t) w[t] = half[t][i];
+      transform_weight(w, u);
+      for (std::int64_t j = 0; j < kIn; ++j) hn::StoreU(u[j], d, out + (i * kIn + j) * point);
+    }
+  }
+
+  const TensorView& w_;
+  int output_dim_, input_dim_;
+  bool transposed_;
+  std::int64_t taps_;
+};
+
+}  // namespace
+
+void WinogradWeights(const KernelArgs& args) {
+  const WeightLine weights(args.in(0), args.attrs->integer("transposed") != 0);
+  const TensorView& u = args.out(0);
+  for (std::int64_t line = 0; line < u.extents[0]; ++line)
+    weights.write(line, u.as<float>() + line * u.strides[0]);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace hpdlf::codelets::winograd
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace hpdlf::codelets::winograd {
+namespace {
+
+HWY_EXPORT(WinogradWeights);
+
+}  // namespace
+
+Kernel weights_kernel() {
+  return {.op = "WinogradWeights",
+          .variant = "f4x4",
+          .run = HPDLF_SIMD_KERNEL(WinogradWeights),
+          .supports = [](const KernelArgs& args) {
+            return args.in(0).dtype == DType::f32 && args.out(0).strides.back() == 1;
+          }};
+}
+
+}  // namespace hpdlf::codelets::winograd
+#endif

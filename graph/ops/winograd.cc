@@ -1,0 +1,183 @@
+// Convolution by Winograd's F(4x4, 3x3): what graph/passes/use_winograd.cc puts in place of Conv, ConvGradInput and ConvGradWeight.
+//   WinogradWeights          u = G g G^T of every tap along D and pair of channels: 36 numbers for 9
+//   WinogradConv             y = Conv(x, w) from u; from transposed weights and complementary pads it is ConvGradInput
+//   WinogradConvGradWeight   ConvGradWeight
+// Kernels of 3x3 in the last two dimensions, stride 1, no groups. Formulas and sources: codelets/cpu/winograd-inl.hpp.
+// SPDX-License-Identifier: Apache-2.0
+#include "graph/ops/conv_shapes.hpp"
+
+namespace hpdlf::graph {
+namespace {
+
+constexpr std::int64_t kTile = 4;     // outputs along H and W
+constexpr std::int64_t kPoints = 36;  // products of a tile and pair of channels
+constexpr std::int64_t kLine = 16;    // output channels whose weights lie together
+
+std::int64_t lines(std::int64_t channels) { return (channels + kLine - 1) / kLine; }
+
+/// Product of the kernel's extents without the last two.
+std::int64_t direct_taps(const std::vector<std::int64_t>& kernel) {
+  std::int64_t taps = 1;
+  for (std::size_t i = 0; i + 2 < kernel.size(); ++i) taps *= kernel[i];
+  return taps;
+}
+
+void check_geometry(const OpCall& call) {
+  const auto& kernel = call.attrs->integers("kernel_shape");
+  const auto all_ones = [&](const char* name) {
+    for (const auto v : call.attrs->integers(name))
+      if (v != 1) return false;
+    return true;
+  };
+  const bool is_3x3 = (kernel.size() == 2 || kernel.size() == 3) && kernel.back() == 3 &&
+                      kernel[kernel.size() - 2] == 3;
+  HPDLF_CHECK(
+      is_3x3 && all_ones("strides") && all_ones("dilations") && call.attrs->integer("group") == 1,
+      "kernel_shape={}, strides={}, dilations={}, group={}: Winograd takes 3x3 or Dx3x3, "
+      "stride 1, dilation 1, one group",
+      to_string(AttrValue(kernel)), to_string(AttrValue(call.attrs->integers("strides"))),
+      to_string(AttrValue(call.attrs->integers("dilations"))), call.attrs->integer("group"));
+}
+
+void check_f32(const TensorType& type, const char* name) {
+  HPDLF_CHECK(type.dtype == DType::f32, "{} is {}; Winograd takes f32", name, to_string(type));
+}
+
+void infer_weights(OpCall& call) {
+  const TensorType& w = call.input(0);
+  check_f32(w, "w");
+  const int rank = w.extents.rank();
+  HPDLF_CHECK((rank == 4 || rank == 5) && w.extents[rank - 2] == 3 && w.extents[rank - 3] == 3,
+              "w is {}; Winograd takes [K, 3, 3, C] and [K, D, 3, 3, C]", to_string(w));
+  const bool transposed = call.attrs->integer("transposed") != 0;
+  const std::int64_t outputs = transposed ? w.extents.back() : w.extents[0];
+  const std::int64_t inputs = transposed ? w.extents[0] : w.extents.back();
+  const std::int64_t taps = rank == 5 ? w.extents[1] : 1;
+  call.outputs = {{DType::f32, {lines(outputs), kPoints * taps * inputs * kLine}}};
+}
+
+void infer_winograd_conv(OpCall& call) {
+  const TensorType& x = call.input(0);
+  const TensorType& u = call.input(1);
+  check_activation(x, "x");
+  check_f32(x, "x");
+  check_geometry(call);
+  const std::int64_t channels = call.attrs->integer("channels");
+  const Extents expected{
+      lines(channels),
+      kPoints * direct_taps(call.attrs->integers("kernel_shape")) * x.extents.back() * kLine};
+  HPDLF_CHECK(u.extents == expected, "u is {}, kernel_shape, channels={} and x {} make it {}",
+              to_string(u), channels, to_string(x), to_string(expected));
+  call.outputs = {{DType::f32, narrow_extents(x.extents, *call.attrs, channels)}};
+}
+
+void infer_winograd_grad_weight(OpCall& call) {
+  const TensorType& x = call.input(0);
+  const TensorType& dy = call.input(1);
+  check_f32(x, "x");
+  check_f32(dy, "dy");
+  check_geometry(call);
+  const Extents expected = narrow_extents(x.extents, *call.attrs, dy.extents.back());
+  HPDLF_CHECK(dy.extents == expected, "dy is {}, convolving x {} gives {}", to_string(dy),
+              to_string(x), to_string(expected));
+  call.outputs = {{DType::f32, weight_extents(*call.attrs, x.extents.back(), dy.extents.back())}};
+}
+
+std::string weights_rule(const OpCall& call) {
+  const std::string taps = call.input(0).extents.rank() == 5 ? "r! s! t!" : "s! t!";
+  return call.attrs->integer("transposed") != 0 ? "k! " + taps + " b~ -> b q!"
+                                                : "b~ " + taps + " c! -> b q!";
+}
+
+std::string winograd_conv_rule(const OpCall& call) {
+  const int rank = call.input(0).extents.rank();
+  return fmt::format("{}, b! q!, k! -> {}", activation_dims(rank, "~", "c!"),
+                     activation_dims(rank, "", "k!"));
+}
+
+std::string winograd_grad_weight_rule(const OpCall& call) {
+  const int rank = call.input(0).extents.rank();
+  return fmt::format("{}, {} -> {}", activation_dims(rank, "~", "c"),
+                     activation_dims(rank, "", "k"), weight_dims(rank, "k", "c"));
+}
+
+// ---- cost: products of whole tiles, and a dozen one-dimensional transforms of about 12 operations a tile and channel
+
+constexpr double kTransformFlops = 144;
+
+double tiles(const Extents& y) {
+  const auto along = [](std::int64_t extent) {
+    return static_cast<double>((extent + kTile - 1) / kTile);
+  };
+  const int rank = y.rank();
+  double n = along(y[rank - 2]) * along(y[rank - 3]);
+  for (int i = 0; i < rank - 3; ++i) n *= static_cast<double>(y[i]);
+  return n;
+}
+
+double tile_flops(const OpCall& call, std::int64_t c, std::int64_t k) {
+  const auto taps = static_cast<double>(direct_taps(call.attrs->integers("kernel_shape")));
+  return 2.0 * kPoints * taps * static_cast<double>(c * k) +
+         kTransformFlops * static_cast<double>(c + k);
+}
+
+Cost winograd_conv_cost(const OpCall& call) {
+  Cost cost = streaming_cost(call, 0);
+  const Extents& y = call.output(0).extents;
+  cost.flops = tiles(y) * tile_flops(call, call.input(0).extents.back(), y.back());
+  return cost;
+}
+
+Cost winograd_grad_weight_cost(const OpCall& call) {
+  Cost cost = streaming_cost(call, 0);
+  const Extents& dy = call.input(1).extents;
+  cost.flops = tiles(dy) * tile_flops(call, call.input(0).extents.back(), dy.back());
+  return cost;
+}
+
+Cost weights_cost(const OpCall& call) { return streaming_cost(call, 3); }
+
+}  // namespace
+
+void register_winograd_ops(OpRegistry& registry) {
+  const OperandSpec x{"x", "f32 [N, (D,) H, W, C]"};
+  registry.add(
+      {.name = "WinogradWeights",
+       .doc = "Transforms the weights of a convolution for WinogradConv.",
+       .inputs = {{"w", "f32 [K, (D,) 3, 3, C]"}},
+       .outputs = {{"u",
+                    "f32 [outputs / 16, 36 * D * inputs * 16]: outputs K and inputs C, or C "
+                    "and K if transposed"}},
+       .attrs = {{"transposed", std::int64_t{0},
+                  "1: for the gradient by x: inputs and outputs change places, taps are mirrored"},
+                 {"kernel_shape", std::vector<std::int64_t>{kLine}, "outputs a line of u"},
+                 {"strides", std::vector<std::int64_t>{kLine}, "outputs from line to line"},
+                 {"pads", std::vector<std::int64_t>{}, "none"},
+                 {"dilations", std::vector<std::int64_t>{}, "none"}},
+       .rule_for = weights_rule,
+       .infer = infer_weights,
+       .cost = weights_cost});
+  registry.add({.name = "WinogradConv",
+                .doc = "Convolution with transformed weights, plus bias; or a convolution's "
+                       "gradient by x, if the weights are transposed ones.",
+                .inputs = {x,
+                           {"u", "WinogradWeights"},
+                           {"bias", "f32 [channels]", OperandSpec::Arity::optional}},
+                .outputs = {{"y", "f32 [N, (D',) H', W', channels]"}},
+                .attrs = conv_attrs({{"channels", std::int64_t{1}, "channels of y", true}}),
+                .rule_for = winograd_conv_rule,
+                .infer = infer_winograd_conv,
+                .cost = winograd_conv_cost,
+                .accumulates = true});
+  registry.add({.name = "WinogradConvGradWeight",
+                .doc = "Gradient of a 3x3 or Dx3x3 convolution by its weight.",
+                .inputs = {x, {"dy", "f32 [N, (D',) H', W', K]"}},
+                .outputs = {{"dw", "f32 [K, (D,) 3, 3, C]"}},
+                .attrs = conv_attrs(),
+                .rule_for = winograd_grad_weight_rule,
+                .infer = infer_winograd_grad_weight,
+                .cost = winograd_grad_weight_cost,
+                .accumulates = true});
+}
+
+}  // namespace hpdlf::graph

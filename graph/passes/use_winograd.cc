@@ -1,0 +1,112 @@
+#include <algorithm>
+
+#include "graph/op_spec.hpp"
+#include "graph/passes/pass.hpp"
+
+namespace hpdlf::graph {
+namespace {
+
+bool all_are(const std::vector<std::int64_t>& values, std::int64_t expected) {
+  return std::all_of(values.begin(), values.end(), [&](auto v) { return v == expected; });
+}
+
+/// A convolution of 3x3 in H and W that Winograd's tiles can compute.
+bool has_geometry(const Graph& graph, const Node& node) {
+  const auto& kernel = node.attrs.integers("kernel_shape");
+  if (kernel.size() < 2 || kernel.size() > 3) return false;
+  const bool is_3x3 = kernel[kernel.size() - 1] == 3 && kernel[kernel.size() - 2] == 3;
+  const auto is_f32 = [&](ValueId v) { return graph.value(v).type.dtype == DType::f32; };
+  return is_3x3 && all_are(node.attrs.integers("strides"), 1) &&
+         all_are(node.attrs.integers("dilations"), 1) && node.attrs.integer("group") == 1 &&
+         std::all_of(node.inputs.begin(), node.inputs.end(), is_f32);
+}
+
+/// The pads with which the gradient by x is a convolution of dy; empty if a pad is wider than the kernel reaches.
+std::vector<std::int64_t> complementary_pads(const Attrs& attrs) {
+  const auto& kernel = attrs.integers("kernel_shape");
+  std::vector<std::int64_t> pads = attrs.integers("pads");
+  pads.resize(2 * kernel.size(), 0);
+  for (std::size_t i = 0; i < pads.size(); ++i) {
+    pads[i] = kernel[i % kernel.size()] - 1 - pads[i];
+    if (pads[i] < 0) return {};
+  }
+  return pads;
+}
+
+class Rewriter {
+ public:
+  Rewriter(Graph& graph, double flops_per_byte) : graph_(graph), flops_per_byte_(flops_per_byte) {}
+
+  void run() {
+    const std::vector<Node> originals = graph_.nodes();
+    for (const Node& node : originals) {
+      if (!(node.spec->name == "ConvGradWeight" && use_for_weight_gradient(node)) &&
+          !(node.spec->name == "Conv" && use_for(node, false)) &&
+          !(node.spec->name == "ConvGradInput" && use_for(node, true)))
+        nodes_.push_back(node);
+    }
+    graph_.replace_nodes(std::move(nodes_));
+  }
+
+ private:
+  /// A call that is not (yet) in the graph.
+  [[nodiscard]] static OpCall call_of(std::string_view op, const Attrs& attrs,
+                                      std::vector<TensorType> inputs) {
+    OpCall call{&op_registry().at(op), &attrs, std::move(inputs), {}};
+    call.spec->infer(call);
+    return call;
+  }
+  [[nodiscard]] double effort(const OpCall& call) const {
+    const Cost cost = call.spec->cost(call);
+    return std::max(cost.flops, flops_per_byte_ * (cost.bytes_read + cost.bytes_written));
+  }
+
+  bool use_for_weight_gradient(const Node& node) {
+    if (!has_geometry(graph_, node)) return false;
+    const OpCall direct = graph::call_of(graph_, node);
+    const OpCall winograd = call_of("WinogradConvGradWeight", node.attrs, direct.inputs);
+    if (effort(winograd) >= effort(direct)) return false;
+    nodes_.push_back(node);
+    nodes_.back().spec = winograd.spec;
+    return true;
+  }
+
+  bool use_for(const Node& node, bool transposed) {
+    if (!has_geometry(graph_, node)) return false;
+    Attrs attrs = node.attrs;
+    attrs.erase("input_shape");
+    attrs.set("channels", graph_.value(node.outputs[0]).type.extents.back());
+    if (transposed) attrs.set("pads", complementary_pads(node.attrs));
+    if (transposed && attrs.integers("pads").empty()) return false;
+
+    const OpCall direct = graph::call_of(graph_, node);
+    const Attrs transform = complete_attrs(op_registry().at("WinogradWeights"),
+                                           {{"transposed", std::int64_t{transposed}}});
+    const OpCall weights = call_of("WinogradWeights", transform, {direct.input(1)});
+    std::vector<TensorType> inputs = direct.inputs;
+    inputs[1] = weights.output(0);
+    const OpCall winograd = call_of("WinogradConv", attrs, std::move(inputs));
+    if (effort(winograd) + effort(weights) >= effort(direct)) return false;
+
+    const NodeId id =
+        graph_.add_node("WinogradWeights", {node.inputs[1]}, transform, node.name + ".weights");
+    graph_.node(id).layer = node.layer;
+    graph_.node(id).phase = node.phase;
+    nodes_.push_back(graph_.node(id));
+    nodes_.push_back(node);
+    nodes_.back().spec = winograd.spec;
+    nodes_.back().attrs = attrs;
+    nodes_.back().inputs[1] = graph_.output(id);
+    return true;
+  }
+
+  Graph& graph_;
+  double flops_per_byte_;
+  std::vector<Node> nodes_;
+};
+
+}  // namespace
+
+void use_winograd(Graph& graph, double flops_per_byte) { Rewriter(graph, flops_per_byte).run(); }
+
+}  // namespace hpdlf::graph

@@ -1,0 +1,247 @@
+// Winograd convolutions: the same references as for direct ones, on weights transformed by matrices in double precision.
+#include <cmath>
+
+#include "base/window.hpp"
+#include "tests/ops/op_case.hpp"
+
+namespace hpdlf::test {
+namespace {
+
+using Ints = std::vector<std::int64_t>;
+constexpr std::int64_t kPoints = 6, kTaps = 3, kLine = 16;
+
+/// G of F(4, 3) with the points 0, +-sqrt(1/2), +-sqrt(2), inf: row (1, p, p^2) / product over the other points q of (p - q).
+double g_matrix(std::int64_t i, std::int64_t j) {
+  const double points[] = {0, std::sqrt(0.5), -std::sqrt(0.5), std::sqrt(2.0), -std::sqrt(2.0)};
+  if (i == 5) return j == 2 ? 1 : 0;
+  double norm = 1;
+  for (std::int64_t q = 0; q < 5; ++q)
+    if (q != i) norm *= points[i] - points[q];
+  return std::pow(points[i], static_cast<double>(j)) / norm;
+}
+
+/// 1-based on the four dimensions [K, D, 3, 3, C] that a 2-D weight has too (D = 1).
+struct Weights {
+  std::int64_t k, d, c;
+  std::vector<double> data;
+  [[nodiscard]] double at(std::int64_t ki, std::int64_t r, std::int64_t s, std::int64_t t,
+                          std::int64_t ci) const {
+    return data[static_cast<std::size_t>((((ki * d + r) * kTaps + s) * kTaps + t) * c + ci)];
+  }
+};
+
+/// Element (output, point, tap along D, input) of transformed weights.
+double transformed(const Weights& w, bool transposed, std::int64_t output, std::int64_t point,
+                   std::int64_t tap, std::int64_t input) {
+  double sum = 0;
+  for (std::int64_t s = 0; s < kTaps; ++s)
+    for (std::int64_t t = 0; t < kTaps; ++t) {
+      const double g = transposed ? w.at(input, w.d - 1 - tap, kTaps - 1 - s, kTaps - 1 - t, output)
+                                  : w.at(output, tap, s, t, input);
+      sum += g_matrix(point / kPoints, s) * g * g_matrix(point % kPoints, t);
+    }
+  return sum;
+}
+
+/// The tensor u of WinogradWeights.
+void transform(const Weights& w, bool transposed, RefTensor& u) {
+  const std::int64_t outputs = transposed ? w.c : w.k, inputs = transposed ? w.k : w.c;
+  std::int64_t at = 0;
+  for (std::int64_t line = 0; line < u.dim(0); ++line)
+    for (std::int64_t p = 0; p < kPoints * kPoints; ++p)
+      for (std::int64_t tap = 0; tap < w.d; ++tap)
+        for (std::int64_t i = 0; i < inputs; ++i)
+          for (std::int64_t o = line * kLine; o < (line + 1) * kLine; ++o)
+            u[at++] = o < outputs ? transformed(w, transposed, o, p, tap, i) : 0;
+}
+
+struct Geometry {
+  std::string name;
+  Extents x, y;  ///< [N, (D,) H, W, C or K]
+  Ints kernel, pads;
+  [[nodiscard]] std::int64_t taps() const { return kernel.size() == 3 ? kernel[0] : 1; }
+  [[nodiscard]] Extents weight() const {
+    Extents w{y.back()};
+    for (const auto k : kernel) w.push_back(k);
+    w.push_back(x.back());
+    return w;
+  }
+  [[nodiscard]] Attrs attrs() const { return {{"kernel_shape", kernel}, {"pads", pads}}; }
+};
+
+const std::vector<Geometry>& geometries() {
+  static const std::vector<Geometry> table = {
+      {"3d_odd", {2, 5, 6, 7, 3}, {2, 5, 6, 7, 5}, {3, 3, 3}, Ints(6, 1)},
+      {"3d_c16_k32", {1, 4, 8, 12, 16}, {1, 4, 8, 12, 32}, {3, 3, 3}, Ints(6, 1)},
+      {"3d_c20_k40", {1, 3, 5, 9, 20}, {1, 3, 5, 9, 40}, {3, 3, 3}, Ints(6, 1)},
+      {"3d_no_pad", {1, 5, 7, 9, 4}, {1, 3, 5, 7, 6}, {3, 3, 3}, Ints(6, 0)},
+      {"3d_1x3x3", {1, 3, 6, 5, 8}, {1, 3, 6, 5, 4}, {1, 3, 3}, {0, 1, 1, 0, 1, 1}},
+      {"3d_5x3x3", {1, 6, 5, 4, 4}, {1, 6, 5, 4, 4}, {5, 3, 3}, {2, 1, 1, 2, 1, 1}},
+      {"3d_two_blocks_of_tiles", {1, 2, 30, 34, 8}, {1, 2, 30, 34, 8}, {3, 3, 3}, Ints(6, 1)},
+      {"3d_many_planes", {1, 37, 3, 3, 24}, {1, 37, 3, 3, 8}, {3, 3, 3}, Ints(6, 1)},
+      {"3d_a_ring_of_planes", {1, 14, 34, 17, 8}, {1, 14, 34, 17, 8}, {3, 3, 3}, Ints(6, 1)},
+      {"2d", {3, 9, 11, 5}, {3, 9, 11, 18}, {3, 3}, Ints(4, 1)},
+      {"2d_asymmetric_pads", {1, 8, 7, 3}, {1, 8, 9, 4}, {3, 3}, {1, 0, 1, 4}}};
+  return table;
+}
+
+/// Calls visit(i of x, j of y, tap r, s, t) for every pair of voxels that a tap joins; indices of voxels, not elements.
+template <class Visit>
+void for_each_pair(const Geometry& g, Visit visit) {
+  const int spatial = static_cast<int>(g.kernel.size());
+  Extents voxels = g.y;
+  voxels[spatial + 1] = 1;
+  std::int64_t j = 0;
+  for_each_index(voxels, [&](const Extents& at) {
+    for_each_index(Extents(std::span(g.kernel)), [&](const Extents& tap) {
+      std::int64_t i = at[0];
+      for (int d = 0; d < spatial; ++d) {
+        const std::int64_t p = at[d + 1] - g.pads[static_cast<std::size_t>(d)] + tap[d];
+        if (p < 0 || p >= g.x[d + 1]) return;
+        i = i * g.x[d + 1] + p;
+      }
+      visit(i, j, spatial == 3 ? tap[0] : 0, tap[spatial - 2], tap[spatial - 1]);
+    });
+    ++j;
+  });
+}
+
+Weights draw_weights(const Geometry& g) {
+  Weights w{g.y.back(), g.taps(), g.x.back(), {}};
+  std::uint64_t state = 12345;
+  for (std::int64_t i = 0; i < g.weight().elements(); ++i) {
+    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+    w.data.push_back(static_cast<double>(state >> 40) / (1 << 23) - 1);
+  }
+  return w;
+}
+
+/// Errors of the transforms: about as many bits as the growth of the numbers in them.
+constexpr double kSlack = 4;
+
+OpCase conv_case(const Geometry& g, bool bias) {
+  const Weights w = draw_weights(g);
+  const Extents u{(g.y.back() + kLine - 1) / kLine,
+                  kPoints * kPoints * g.taps() * g.x.back() * kLine};
+  OpCase c{.name = g.name + (bias ? "_bias" : ""),
+           .op = "WinogradConv",
+           .attrs = g.attrs(),
+           .inputs = {{.extents = g.x}, {.extents = u}},
+           .outputs = {{DType::f32, g.y}},
+           .terms = g.weight().elements() / g.y.back(),
+           .slack = kSlack};
+  c.attrs.set("channels", g.y.back());
+  if (bias) c.inputs.push_back({.extents = {g.y.back()}});
+  c.derive = [w](std::vector<RefTensor>& inputs) { transform(w, false, inputs[1]); };
+  c.reference = [g, w](ReferenceCall& call) {
+    for_each_pair(g, [&](auto i, auto j, auto r, auto s, auto t) {
+      for (std::int64_t k = 0; k < w.k; ++k)
+        for (std::int64_t ci = 0; ci < w.c; ++ci)
+          call.out(0)[j * w.k + k] += call.in(0)[i * w.c + ci] * w.at(k, r, s, t, ci);
+    });
+    if (call.has_input(2))
+      for (std::int64_t i = 0; i < call.out(0).elements(); ++i)
+        call.out(0)[i] += call.in(2)[i % w.k];
+  };
+  return c;
+}
+
+/// The gradient by x: WinogradConv of dy with transposed weights and complementary pads.
+OpCase grad_input_case(const Geometry& g) {
+  const Weights w = draw_weights(g);
+  const Extents u{(g.x.back() + kLine - 1) / kLine,
+                  kPoints * kPoints * g.taps() * g.y.back() * kLine};
+  OpCase c{.name = g.name + "_transposed",
+           .op = "WinogradConv",
+           .inputs = {{.extents = g.y}, {.extents = u}},
+           .outputs = {{DType::f32, g.x}},
+           .terms = g.weight().elements() / g.x.back(),
+           .slack = kSlack};
+  Ints pads = g.pads;
+  for (std::size_t i = 0; i < pads.size(); ++i)
+    pads[i] = g.kernel[i % g.kernel.size()] - 1 - pads[i];
+  c.attrs = {{"kernel_shape", g.kernel}, {"pads", pads}, {"channels", g.x.back()}};
+  c.derive = [w](std::vector<RefTensor>& inputs) { transform(w, true, inputs[1]); };
+  c.reference = [g, w](ReferenceCall& call) {
+    for_each_pair(g, [&](auto i, auto j, auto r, auto s, auto t) {
+      for (std::int64_t k = 0; k < w.k; ++k)
+        for (std::int64_t ci = 0; ci < w.c; ++ci)
+          call.out(0)[i * w.c + ci] += call.in(0)[j * w.k + k] * w.at(k, r, s, t, ci);
+    });
+  };
+  return c;
+}
+
+OpCase grad_weight_case(const Geometry& g) {
+  return {.name = g.name,
+          .op = "WinogradConvGradWeight",
+          .attrs = g.attrs(),
+          .inputs = {{.extents = g.x}, {.extents = g.y}},
+          .outputs = {{DType::f32, g.weight()}},
+          .reference =
+              [g](ReferenceCall& call) {
+                const std::int64_t channels = g.x.back(), k_count = g.y.back();
+                for_each_pair(g, [&](auto i, auto j, auto r, auto s, auto t) {
+                  for (std::int64_t k = 0; k < k_count; ++k)
+                    for (std::int64_t c = 0; c < channels; ++c)
+                      call.out(0)[(((k * g.taps() + r) * kTaps + s) * kTaps + t) * channels + c] +=
+                          call.in(0)[i * channels + c] * call.in(1)[j * k_count + k];
+                });
+              },
+          .terms = g.y.elements() / g.y.back(),
+          .slack = kSlack};
+}
+
+OpCase weights_case(const std::string& name, const Extents& w, bool transposed) {
+  const std::int64_t d = w.rank() == 5 ? w[1] : 1;
+  const std::int64_t outputs = transposed ? w.back() : w[0], inputs = transposed ? w[0] : w.back();
+  return {.name = name,
+          .op = "WinogradWeights",
+          .attrs = {{"transposed", std::int64_t{transposed}}},
+          .inputs = {{.extents = w}},
+          .outputs = {{DType::f32,
+                       {(outputs + kLine - 1) / kLine, kPoints * kPoints * d * inputs * kLine}}},
+          .reference =
+              [w, d, transposed](ReferenceCall& call) {
+                transform({w[0], d, w.back(), call.in(0).data}, transposed, call.out(0));
+              },
+          .terms = kTaps * kTaps};
+}
+
+OpCase error_case(const std::string& name, Attrs attrs, const Extents& u,
+                  const std::string& error) {
+  return {.name = name,
+          .op = "WinogradConv",
+          .attrs = std::move(attrs),
+          .inputs = {{.extents = {1, 6, 6, 4}}, {.extents = u}},
+          .error = error};
+}
+
+}  // namespace
+
+std::vector<OpCase> winograd_cases() {
+  std::vector<OpCase> cases;
+  for (const auto& g : geometries()) {
+    cases.push_back(conv_case(g, false));
+    if (g.name == "3d_odd" || g.name == "2d") cases.push_back(conv_case(g, true));
+    if (g.name != "2d_asymmetric_pads") cases.push_back(grad_input_case(g));
+    cases.push_back(grad_weight_case(g));
+  }
+  for (const bool transposed : {false, true}) {
+    const std::string suffix = transposed ? "_transposed" : "";
+    cases.push_back(weights_case("3d" + suffix, {35, 3, 3, 3, 20}, transposed));
+    cases.push_back(weights_case("2d" + suffix, {16, 3, 3, 33}, transposed));
+  }
+  const Extents u{1, 36 * 4 * 16};
+  cases.push_back(error_case(
+      "rejects_strides", {{"kernel_shape", Ints{3, 3}}, {"strides", Ints{2, 1}}, {"channels", 8}},
+      u, "stride 1"));
+  cases.push_back(error_case("rejects_other_kernels",
+                             {{"kernel_shape", Ints{3, 5}}, {"channels", 8}}, u, "3x3 or Dx3x3"));
+  cases.push_back(error_case("rejects_other_weights",
+                             {{"kernel_shape", Ints{3, 3}}, {"channels", 17}}, u,
+                             "make it [2,2304]"));
+  return cases;
+}
+
+}  // namespace hpdlf::test
