@@ -106,6 +106,11 @@ LabelVolume UNet3dInference::segment(const Volume& image) {
   });
 }
 
+std::int64_t UNet3dInference::host_bytes(const Extents& image) const {
+  const auto fetched = static_cast<std::int64_t>(sizeof(float)) * window_.elements() * classes_;
+  return fetched + train::segment_bytes(image, window_, classes_);
+}
+
 LabelVolume segment_file(UNet3dInference& net, const UNet3dAppOptions& options,
                          const std::string& channels) {
   train::VolumeDataOptions native = options.data;

@@ -24,6 +24,8 @@ class UNet3dInference {
 
   /// Classes of a volume prepared as the training cases are (same resolution and normalisation).
   [[nodiscard]] train::LabelVolume segment(const train::Volume& image);
+  /// Bytes outside of the executor that segmenting a volume of these extents [D, H, W, C] takes at its highest.
+  [[nodiscard]] std::int64_t host_bytes(const Extents& image) const;
 
  private:
   std::shared_ptr<const graph::Graph> graph_;

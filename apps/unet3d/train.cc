@@ -112,7 +112,8 @@ class TrainCommand {
     UNet3dInference inference(session, model, options_, window,
                               data.train.front().image.extents[3]);
     predicted_peak_ = resident + runtime::memory_stats().current +
-                      transient_bytes(step, session.rank()) + batch_bytes(*graph);
+                      transient_bytes(step, session.rank()) + batch_bytes(*graph) +
+                      validation_bytes(data, inference);
     say(fmt::format("plan     {}; {:.0f} MiB with the program", step.plan.reason,
                     mib(predicted_peak_)));
     const RunFolder folder(path_, is_new(), is_first_);
@@ -151,6 +152,14 @@ class TrainCommand {
     const std::int64_t batches = train::LoaderOptions{}.prefetch + options_.loader_threads + 2;
     return batches * (graph.value(graph.find(kImageInput)).type.bytes() +
                       graph.value(graph.find(kLabelsInput)).type.bytes());
+  }
+
+  static std::int64_t validation_bytes(const train::VolumeDataset& data,
+                                       const UNet3dInference& inference) {
+    std::int64_t most = 0;
+    for (const auto& c : data.validation)
+      most = std::max(most, inference.host_bytes(c.image.extents));
+    return most;
   }
 
   partition::Machine machine_of(const runtime::Session& session) const {

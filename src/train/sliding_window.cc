@@ -108,4 +108,12 @@ LabelVolume segment(const Volume& image, const Extents& window, std::int64_t cla
   return crop(labels, Box{{0, 0, 0}, {image.extents[0], image.extents[1], image.extents[2]}});
 }
 
+std::int64_t segment_bytes(const Extents& image, const Extents& window, std::int64_t classes) {
+  std::int64_t space = 1;
+  for (int i = 0; i < 3; ++i) space *= std::max(image[i], window[i]);
+  const std::int64_t channels = image[3];
+  const std::int64_t floats = (space + window.elements()) * (channels + classes);
+  return floats * static_cast<std::int64_t>(sizeof(float));
+}
+
 }  // namespace hpdlf::train

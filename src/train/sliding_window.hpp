@@ -22,4 +22,8 @@ using WindowPredictor = std::function<std::vector<float>(std::span<const float> 
 [[nodiscard]] LabelVolume segment(const Volume& image, const Extents& window, std::int64_t classes,
                                   double overlap, const WindowPredictor& predict);
 
+/// What segment() holds at its highest, in bytes: the padded image, the blended probabilities, a window and its prediction.
+[[nodiscard]] std::int64_t segment_bytes(const Extents& image, const Extents& window,
+                                         std::int64_t classes);
+
 }  // namespace hpdlf::train
