@@ -105,6 +105,22 @@ void Normalize(const KernelArgs& args) {
   }
 }
 
+void NormalizeCoefficients(const KernelArgs& args) {
+  const TensorView &sums = args.in(0), &out = args.out(0);
+  const ChannelPattern pattern(sums.extents[2]);
+  const auto count = static_cast<double>(args.attrs->integer("count"));
+  for (std::int64_t g = 0; g < sums.extents[0]; ++g) {
+    const Affine affine(pattern, args.in(1), args.in(2),
+                        moments_of(sums, g, count, args.attrs->real("epsilon")));
+    float* to = out.as<float>() + g * out.strides[0];
+    for (const auto* numbers : {&affine.shift, &affine.scale, &affine.offset}) {
+      for (std::int64_t c = 0; c < pattern.channels; ++c)
+        to[c * out.strides[2]] = (*numbers)[static_cast<std::size_t>(c)];
+      to += out.strides[1];
+    }
+  }
+}
+
 void NormalizeInference(const KernelArgs& args) {
   const TensorView &x = args.in(0), &mean = args.in(1), &variance = args.in(2);
   const ChannelPattern pattern(x.extents.back());
@@ -275,6 +291,7 @@ namespace {
 
 HWY_EXPORT(Moments);
 HWY_EXPORT(Normalize);
+HWY_EXPORT(NormalizeCoefficients);
 HWY_EXPORT(NormalizeInference);
 HWY_EXPORT(NormalizeGradSums);
 HWY_EXPORT(NormalizeGradInput);
@@ -318,6 +335,9 @@ void running_moments(const KernelArgs& args) {
 void register_norm_cpu(KernelRegistry& registry) {
   registry.add({.op = "Moments", .variant = "simd", .run = HPDLF_SIMD_KERNEL(Moments)});
   registry.add({.op = "Normalize", .variant = "simd", .run = HPDLF_SIMD_KERNEL(Normalize)});
+  registry.add({.op = "NormalizeCoefficients",
+                .variant = "simd",
+                .run = HPDLF_SIMD_KERNEL(NormalizeCoefficients)});
   registry.add({.op = "NormalizeInference",
                 .variant = "simd",
                 .run = HPDLF_SIMD_KERNEL(NormalizeInference)});

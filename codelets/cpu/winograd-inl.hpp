@@ -125,28 +125,55 @@ HWY_INLINE void for_each_vector_of_line(std::int64_t line, std::int64_t channels
   }
 }
 
+struct AsItIs {
+  HWY_INLINE VF32 operator()(VF32 x) const { return x; }
+};
+
+/// Normalization of the channels from c on. Not by Max: NaN must stay NaN, or a diverged step would go on unseen.
+class Normalized {
+ public:
+  template <class Access>
+  HWY_INLINE Normalized(const Access& access, const Normalization& n, std::int64_t sample,
+                        std::int64_t c)
+      : shift_(access.load(n.shift + sample * n.sample + c)),
+        scale_(access.load(n.scale + sample * n.sample + c)),
+        offset_(access.load(n.offset + sample * n.sample + c)),
+        slope_(constant(n.slope)) {}
+  HWY_INLINE VF32 operator()(VF32 x) const {
+    const VF32 z = hn::MulAdd(hn::Sub(x, shift_), scale_, offset_);
+    return hn::IfThenElse(hn::Lt(z, hn::Zero(F32())), hn::Mul(slope_, z), z);
+  }
+
+ private:
+  VF32 shift_, scale_, offset_, slope_;
+};
+
 /// Transforms the inputs of a block in one plane of x to `out`: point 0, line 0 of the plane's slot. `line_step`: floats between lines.
 class InputTransform {
  public:
   InputTransform(const Problem& p, const Blocking& blocking, std::int64_t line_step, float* strip)
       : p_(p), point_(blocking.x_point), line_step_(line_step), strip_(strip) {}
 
-  void run(const float* plane, const TileBlock& block, float* out) const {
+  void run(std::int64_t sample, const float* plane, const TileBlock& block, float* out) const {
     for (std::int64_t r = 0; r < block.rows; ++r)
       for (std::int64_t line = 0; line < p_.c_lines(); ++line)
         for_each_vector_of_line(
             line, p_.c, [&](auto access, std::int64_t c, std::int64_t v) HWY_ATTR {
-              transform_row(access, plane + c, block, r,
-                            out + line * line_step_ + r * block.columns * kLine + v);
+              float* to = out + line * line_step_ + r * block.columns * kLine + v;
+              if (p_.normalization.shift == nullptr)
+                transform_row(access, AsItIs{}, plane + c, block, r, to);
+              else
+                transform_row(access, Normalized(access, p_.normalization, sample, c), plane + c,
+                              block, r, to);
             });
   }
 
  private:
-  template <class Access>
-  HWY_INLINE void transform_row(const Access& access, const float* plane, const TileBlock& block,
-                                std::int64_t r, float* out) const {
+  template <class Access, class Value>
+  HWY_INLINE void transform_row(const Access& access, const Value& value, const float* plane,
+                                const TileBlock& block, std::int64_t r, float* out) const {
     const std::int64_t columns = block.columns * kOut + 2;
-    transform_columns(access, plane, (block.row0 + r) * kOut - p_.axes[1].pad_lo,
+    transform_columns(access, value, plane, (block.row0 + r) * kOut - p_.axes[1].pad_lo,
                       block.column0 * kOut - p_.axes[2].pad_lo, columns);
     for (std::int64_t i = 0; i < kIn; ++i) {
       const float* HWY_RESTRICT strip = strip_ + i * columns * kLanes;
@@ -162,17 +189,14 @@ class InputTransform {
   }
 
   /// The transform along H of `columns` columns from (h0, w0) on, to the strip.
-  template <class Access>
-  HWY_INLINE void transform_columns(const Access& access, const float* plane, std::int64_t h0,
-                                    std::int64_t w0, std::int64_t columns) const {
-    alignas(64) static constexpr float kZeros[kLine] = {};
-    const float* rows[kIn];
-    std::int64_t steps[kIn];
-    for (std::int64_t i = 0; i < kIn; ++i) {
-      const bool is_inside = h0 + i >= 0 && h0 + i < p_.axes[1].wide;
-      rows[i] = is_inside ? plane + (h0 + i) * p_.x_strides[1] + w0 * p_.x_strides[2] : kZeros;
-      steps[i] = is_inside ? p_.x_strides[2] : 0;
-    }
+  template <class Access, class Value>
+  HWY_INLINE void transform_columns(const Access& access, const Value& value, const float* plane,
+                                    std::int64_t h0, std::int64_t w0, std::int64_t columns) const {
+    const float* rows[kIn];  // nullptr: padding
+    for (std::int64_t i = 0; i < kIn; ++i)
+      rows[i] = h0 + i >= 0 && h0 + i < p_.axes[1].wide
+                    ? plane + (h0 + i) * p_.x_strides[1] + w0 * p_.x_strides[2]
+                    : nullptr;
     const std::int64_t lo = std::clamp<std::int64_t>(-w0, 0, columns);
     const std::int64_t hi = std::clamp<std::int64_t>(p_.axes[2].wide - w0, lo, columns);
     for (std::int64_t i = 0; i < kIn; ++i) {
@@ -183,7 +207,9 @@ class InputTransform {
     }
     for (std::int64_t q = lo; q < hi; ++q) {
       VF32 x[kIn], y[kIn];
-      for (std::int64_t i = 0; i < kIn; ++i) x[i] = access.load(rows[i] + q * steps[i]);
+      for (std::int64_t i = 0; i < kIn; ++i)
+        x[i] = rows[i] != nullptr ? value(access.load(rows[i] + q * p_.x_strides[2]))
+                                  : hn::Zero(F32());
       transform_input(x, y);
       for (std::int64_t i = 0; i < kIn; ++i)
         hn::Store(y[i], F32(), strip_ + (i * columns + q) * kLanes);
@@ -240,7 +266,7 @@ class Walk {
   void fill(std::int64_t n, std::int64_t z, const TileBlock& block) {
     auto* out = const_cast<float*>(slot(z, block));
     if (z >= 0 && z < p_.axes[0].wide)
-      transform_.run(p_.x + n * p_.x_sample + z * p_.x_strides[0], block, out);
+      transform_.run(n, p_.x + n * p_.x_sample + z * p_.x_strides[0], block, out);
     else if (out != nullptr)
       for (std::int64_t point = 0; point < kPoints; ++point)
         for (std::int64_t line = 0; line < p_.c_lines(); ++line)

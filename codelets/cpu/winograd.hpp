@@ -21,6 +21,25 @@ inline constexpr std::int64_t kCachedBytes = std::int64_t{1}
   return (n + size - 1) / size;
 }
 
+/// What is done to x while it is read: z = (x - shift) * scale + offset, negative z times `slope`; nothing where shift is nullptr.
+struct Normalization {
+  const float *shift = nullptr, *scale = nullptr, *offset = nullptr;  ///< one a channel
+  std::int64_t sample = 0;  ///< floats from one sample's to the next
+  float slope = 1;
+
+  Normalization() = default;
+  /// @param coefficients NormalizeCoefficients, [n or 1, 3, c]
+  Normalization(const TensorView& coefficients, const Attrs& attrs)
+      : shift(coefficients.as<float>()),
+        scale(shift + coefficients.strides[1]),
+        offset(scale + coefficients.strides[1]),
+        sample(coefficients.extents[0] == 1 ? 0 : coefficients.strides[0]) {
+    const std::string& activation = attrs.string("activation");
+    if (activation == "Relu") slope = 0;
+    if (activation == "LeakyRelu") slope = static_cast<float>(attrs.real("alpha"));
+  }
+};
+
 /// A convolution from x to y (or the pair of which a weight gradient is formed), always in three dimensions: D is direct, H and W are
 /// transformed. Position o of y reads positions o - pad + tap of x.
 struct Problem {
@@ -31,6 +50,7 @@ struct Problem {
   std::int64_t x_sample = 0, y_sample = 0;
   std::array<std::int64_t, 3> x_strides{}, y_strides{};  ///< in elements; channels are dense
   bool is_empty = false;
+  Normalization normalization;
 
   Problem(const TensorView& wide, const TensorView& narrow, const Attrs& attrs) {
     const ConvTile tile = conv_tile(wide, narrow, attrs);
@@ -54,6 +74,27 @@ struct Problem {
   [[nodiscard]] std::int64_t c_lines() const { return blocks_of(c, kLine); }
   [[nodiscard]] std::int64_t k_lines() const { return blocks_of(k, kLine); }
 };
+
+/// Operands of WinogradConv (x, u, bias) and NormalizedWinogradConv (x, coefficients, u, bias) by their roles.
+struct ConvCall {
+  Problem problem;
+  const float *weights = nullptr, *bias = nullptr;
+
+  explicit ConvCall(const KernelArgs& args) : problem(args.in(0), args.out(0), *args.attrs) {
+    const bool is_normalized = args.attrs->has("activation");
+    const int u = is_normalized ? 2 : 1;
+    if (is_normalized) problem.normalization = Normalization(args.in(1), *args.attrs);
+    weights = args.in(u).as<float>();
+    if (static_cast<int>(args.inputs.size()) > u + 1) bias = args.in(u + 1).as<float>();
+  }
+};
+
+/// Of WinogradConvGradWeight (x, dy) and NormalizedWinogradConvGradWeight (x, coefficients, dy).
+[[nodiscard]] inline Problem grad_weight_problem(const KernelArgs& args) {
+  Problem p(args.in(0), args.inputs.back(), *args.attrs);
+  if (args.attrs->has("activation")) p.normalization = Normalization(args.in(1), *args.attrs);
+  return p;
+}
 
 /// What is in flight at a time: `rows` x `columns` tiles in H and W, `planes` outputs along D. Transformed planes of x are kept in slots:
 /// a ring that a sweep along D walks, or (planes == all of D) one after the other, so that runs of tiles go across planes.
@@ -120,9 +161,9 @@ struct Blocking {
   return view.dtype == DType::f32 && view.strides.back() == 1;
 }
 
-// The kernels, each in a file of its own.
+// The kernels, each in a file of its own; `normalized`: x is normalised while it is read, by coefficients that follow it.
 [[nodiscard]] Kernel weights_kernel();
-[[nodiscard]] Kernel conv_kernel();
-[[nodiscard]] Kernel grad_weight_kernel();
+[[nodiscard]] Kernel conv_kernel(bool normalized);
+[[nodiscard]] Kernel grad_weight_kernel(bool normalized);
 
 }  // namespace hpdlf::codelets::winograd

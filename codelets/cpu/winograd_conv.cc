@@ -207,17 +207,17 @@ void write_bias(const Problem& p, const float* bias) {
 }  // namespace
 
 void WinogradConv(const KernelArgs& args) {
-  const Problem p(args.in(0), args.out(0), *args.attrs);
-  const float* bias = args.inputs.size() > 2 ? args.in(2).as<float>() : nullptr;
+  const ConvCall call(args);
+  const Problem& p = call.problem;
   if (p.is_empty) {
-    if (!args.accumulate) write_bias(p, bias);
+    if (!args.accumulate) write_bias(p, call.bias);
     return;
   }
   const Blocking blocking(p, kCachedBytes);
   auto* x_points = reinterpret_cast<float*>(args.workspace.data());
   float* y_points = x_points + blocking.x_floats();
   float* strip = y_points + blocking.y_floats();
-  ForwardWork work(p, blocking, args.in(1).as<float>(), y_points, bias, args.accumulate);
+  ForwardWork work(p, blocking, call.weights, y_points, call.bias, args.accumulate);
   Walk<ForwardWork>(p, blocking, x_points, strip).run(work);
 }
 
@@ -233,11 +233,11 @@ HWY_EXPORT(WinogradConv);
 
 bool supports(const KernelArgs& args) {
   return is_f32_with_dense_channels(args.in(0)) && is_f32_with_dense_channels(args.out(0)) &&
-         args.in(1).dtype == DType::f32;
+         is_f32_with_dense_channels(args.in(1));
 }
 
 std::size_t workspace(const KernelArgs& args) {
-  const Problem p(args.in(0), args.out(0), *args.attrs);
+  const Problem p = ConvCall(args).problem;
   if (p.is_empty) return 0;
   const Blocking b(p, kCachedBytes);
   return static_cast<std::size_t>(b.x_floats() + b.y_floats() + b.strip_floats()) * sizeof(float);
@@ -245,8 +245,8 @@ std::size_t workspace(const KernelArgs& args) {
 
 }  // namespace
 
-Kernel conv_kernel() {
-  return {.op = "WinogradConv",
+Kernel conv_kernel(bool normalized) {
+  return {.op = normalized ? "NormalizedWinogradConv" : "WinogradConv",
           .variant = "f4x4",
           .run = HPDLF_SIMD_KERNEL(WinogradConv),
           .supports = supports,

@@ -218,7 +218,7 @@ class GradientWork {
 }  // namespace
 
 void WinogradConvGradWeight(const KernelArgs& args) {
-  const Problem p(args.in(0), args.in(1), *args.attrs);
+  const Problem p = grad_weight_problem(args);
   const Blocking blocking(p, kCachedBytes);
   auto* x_points = reinterpret_cast<float*>(args.workspace.data());
   float* y_points = x_points + blocking.x_floats();
@@ -242,12 +242,12 @@ namespace {
 HWY_EXPORT(WinogradConvGradWeight);
 
 bool supports(const KernelArgs& args) {
-  return is_f32_with_dense_channels(args.in(0)) && is_f32_with_dense_channels(args.in(1)) &&
+  return is_f32_with_dense_channels(args.in(0)) && is_f32_with_dense_channels(args.inputs.back()) &&
          is_f32_with_dense_channels(args.out(0));
 }
 
 std::size_t workspace(const KernelArgs& args) {
-  const Problem p(args.in(0), args.in(1), *args.attrs);
+  const Problem p = grad_weight_problem(args);
   if (p.is_empty) return 0;
   const Blocking b(p, kCachedBytes);
   return static_cast<std::size_t>(b.x_floats() + b.y_floats() + b.strip_floats() +
@@ -257,7 +257,7 @@ std::size_t workspace(const KernelArgs& args) {
 
 /// No window of the tile meets any input: the gradient is 0.
 void run(const KernelArgs& args) {
-  if (!Problem(args.in(0), args.in(1), *args.attrs).is_empty)
+  if (!grad_weight_problem(args).is_empty)
     HWY_DYNAMIC_DISPATCH(WinogradConvGradWeight)(args);
   else if (!args.accumulate)
     fill_zero(args.out(0));
@@ -265,8 +265,8 @@ void run(const KernelArgs& args) {
 
 }  // namespace
 
-Kernel grad_weight_kernel() {
-  return {.op = "WinogradConvGradWeight",
+Kernel grad_weight_kernel(bool normalized) {
+  return {.op = normalized ? "NormalizedWinogradConvGradWeight" : "WinogradConvGradWeight",
           .variant = "f4x4",
           .run = run,
           .supports = supports,

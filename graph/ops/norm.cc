@@ -6,6 +6,7 @@
 //   NormalizeGradParams  dgamma = sum_n gsums1, dbeta = sum_n gsums0
 //   RunningMoments       running += momentum * (now - running), the variance unbiased
 //   NormalizeInference   Normalize with given mean and variance
+//   NormalizeCoefficients   (shift, scale, offset) with z = (x - shift) * scale + offset: for operators that normalise what they read
 // The derivative by x in NormalizeGradInput is the whole one, through mean and variance too: nothing flows to `sums`.
 // z is computed again from x in the backward pass: neither xhat nor z is stored.
 // Source: Ioffe, Szegedy, Batch normalization, 2015, sec. 3; Ulyanov et al., Instance normalization, 2016. Kernels: codelets/cpu/norm.cc.
@@ -84,6 +85,16 @@ void infer_grad_params(OpCall& call) {
   HPDLF_CHECK(gsums.dtype == DType::f64 && gsums.extents.rank() == 3 && gsums.extents[1] == 2,
               "gsums are {}; they must be f64[n,2,c]", to_string(gsums));
   call.outputs.assign(2, {DType::f32, {gsums.extents[2]}});
+}
+
+void infer_coefficients(OpCall& call) {
+  const TensorType& sums = call.input(0);
+  HPDLF_CHECK(sums.dtype == DType::f64 && sums.extents.rank() == 3 && sums.extents[1] == 2,
+              "sums are {}; they must be f64[n,2,c]", to_string(sums));
+  HPDLF_CHECK(call.attrs->integer("count") > 0, "count={}: nothing was summed",
+              call.attrs->integer("count"));
+  check_channels(call, 1, 3, sums.extents[2]);
+  call.outputs = {{DType::f32, {sums.extents[0], 3, sums.extents[2]}}};
 }
 
 void infer_running(OpCall& call) {
@@ -219,6 +230,17 @@ void register_norm_ops(OpRegistry& registry) {
                 .infer = infer_running,
                 .cost = cost_per_input<4>,
                 .in_place = {{0, 1}, {1, 2}}});
+
+  registry.add({.name = "NormalizeCoefficients",
+                .doc = "Shift, scale and offset a channel with which (x - shift) * scale + offset "
+                       "is Normalize without activation.",
+                .inputs = {sums, gamma, beta},
+                .outputs = {{"coefficients", "f32 [n, 3, c], or [1, 3, c] over all samples"}},
+                .attrs = {{"epsilon", 1e-5, "added to the variance"},
+                          {"count", std::int64_t{1}, "elements a statistic sums over", true}},
+                .rule = "n 2 c, c, c -> n 3 c",
+                .infer = infer_coefficients,
+                .cost = cost_per_input<8>});
 
   registry.add({.name = "NormalizeInference",
                 .onnx = {"BatchNormalization", 15},

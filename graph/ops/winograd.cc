@@ -2,6 +2,7 @@
 //   WinogradWeights          u = G g G^T of every tap along D and pair of channels: 36 numbers for 9
 //   WinogradConv             y = Conv(x, w) from u; from transposed weights and complementary pads it is ConvGradInput
 //   WinogradConvGradWeight   ConvGradWeight
+//   Normalized...            the same of activation((x - shift) * scale + offset), which is never stored: graph/passes/fuse_normalize.cc
 // Kernels of 3x3 in the last two dimensions, stride 1, no groups. Formulas and sources: codelets/cpu/winograd-inl.hpp.
 // SPDX-License-Identifier: Apache-2.0
 #include "graph/ops/conv_shapes.hpp"
@@ -56,9 +57,24 @@ void infer_weights(OpCall& call) {
   call.outputs = {{DType::f32, {lines(outputs), kPoints * taps * inputs * kLine}}};
 }
 
+/// Coefficients [n or 1, 3, c] of NormalizeCoefficients follow x.
+bool is_normalized(const OpCall& call) { return call.spec->name.starts_with("Normalized"); }
+
+void check_coefficients(const OpCall& call) {
+  if (!is_normalized(call)) return;
+  const Extents& x = call.input(0).extents;
+  const TensorType& given = call.input(1);
+  const TensorType per_sample{DType::f32, {x[0], 3, x.back()}},
+      overall{DType::f32, {1, 3, x.back()}};
+  HPDLF_CHECK(given == per_sample || given == overall,
+              "coefficients are {}; those of x {} are {} or {}", to_string(given), to_string(x),
+              to_string(per_sample), to_string(overall));
+}
+
 void infer_winograd_conv(OpCall& call) {
   const TensorType& x = call.input(0);
-  const TensorType& u = call.input(1);
+  const TensorType& u = call.input(is_normalized(call) ? 2 : 1);
+  check_coefficients(call);
   check_activation(x, "x");
   check_f32(x, "x");
   check_geometry(call);
@@ -73,7 +89,8 @@ void infer_winograd_conv(OpCall& call) {
 
 void infer_winograd_grad_weight(OpCall& call) {
   const TensorType& x = call.input(0);
-  const TensorType& dy = call.input(1);
+  const TensorType& dy = call.inputs.back();
+  check_coefficients(call);
   check_f32(x, "x");
   check_f32(dy, "dy");
   check_geometry(call);
@@ -89,15 +106,22 @@ std::string weights_rule(const OpCall& call) {
                                                 : "b~ " + taps + " c! -> b q!";
 }
 
+/// ", n 3 c" where coefficients follow x.
+std::string coefficient_dims(const OpCall& call, const char* channels) {
+  if (!is_normalized(call)) return "";
+  const bool is_overall = call.input(1).extents[0] != call.input(0).extents[0];
+  return fmt::format(", {} 3 {}", is_overall ? "1" : "n", channels);
+}
+
 std::string winograd_conv_rule(const OpCall& call) {
   const int rank = call.input(0).extents.rank();
-  return fmt::format("{}, b! q!, k! -> {}", activation_dims(rank, "~", "c!"),
-                     activation_dims(rank, "", "k!"));
+  return fmt::format("{}{}, b! q!, k! -> {}", activation_dims(rank, "~", "c!"),
+                     coefficient_dims(call, "c!"), activation_dims(rank, "", "k!"));
 }
 
 std::string winograd_grad_weight_rule(const OpCall& call) {
   const int rank = call.input(0).extents.rank();
-  return fmt::format("{}, {} -> {}", activation_dims(rank, "~", "c"),
+  return fmt::format("{}{}, {} -> {}", activation_dims(rank, "~", "c"), coefficient_dims(call, "c"),
                      activation_dims(rank, "", "k"), weight_dims(rank, "k", "c"));
 }
 
@@ -131,12 +155,24 @@ Cost winograd_conv_cost(const OpCall& call) {
 
 Cost winograd_grad_weight_cost(const OpCall& call) {
   Cost cost = streaming_cost(call, 0);
-  const Extents& dy = call.input(1).extents;
+  const Extents& dy = call.inputs.back().extents;
   cost.flops = tiles(dy) * tile_flops(call, call.input(0).extents.back(), dy.back());
   return cost;
 }
 
 Cost weights_cost(const OpCall& call) { return streaming_cost(call, 3); }
+
+/// The operator, and its twin that normalises x while it reads it.
+void add_with_normalized(OpRegistry& registry, OpSpec spec) {
+  registry.add(spec);
+  spec.doc += " Of activation((x - shift) * scale + offset).";
+  spec.name = "Normalized" + spec.name;
+  spec.inputs.insert(spec.inputs.begin() + 1,
+                     {"coefficients", "NormalizeCoefficients, f32 [N or 1, 3, C]"});
+  spec.attrs.push_back({"activation", std::string(), "\"\", Relu or LeakyRelu"});
+  spec.attrs.push_back({"alpha", 0.01, "slope of LeakyRelu for negative arguments"});
+  registry.add(std::move(spec));
+}
 
 }  // namespace
 
@@ -158,27 +194,29 @@ void register_winograd_ops(OpRegistry& registry) {
        .rule_for = weights_rule,
        .infer = infer_weights,
        .cost = weights_cost});
-  registry.add({.name = "WinogradConv",
-                .doc = "Convolution with transformed weights, plus bias; or a convolution's "
-                       "gradient by x, if the weights are transposed ones.",
-                .inputs = {x,
-                           {"u", "WinogradWeights"},
-                           {"bias", "f32 [channels]", OperandSpec::Arity::optional}},
-                .outputs = {{"y", "f32 [N, (D',) H', W', channels]"}},
-                .attrs = conv_attrs({{"channels", std::int64_t{1}, "channels of y", true}}),
-                .rule_for = winograd_conv_rule,
-                .infer = infer_winograd_conv,
-                .cost = winograd_conv_cost,
-                .accumulates = true});
-  registry.add({.name = "WinogradConvGradWeight",
-                .doc = "Gradient of a 3x3 or Dx3x3 convolution by its weight.",
-                .inputs = {x, {"dy", "f32 [N, (D',) H', W', K]"}},
-                .outputs = {{"dw", "f32 [K, (D,) 3, 3, C]"}},
-                .attrs = conv_attrs(),
-                .rule_for = winograd_grad_weight_rule,
-                .infer = infer_winograd_grad_weight,
-                .cost = winograd_grad_weight_cost,
-                .accumulates = true});
+  add_with_normalized(registry,
+                      {.name = "WinogradConv",
+                       .doc = "Convolution with transformed weights, plus bias; or a convolution's "
+                              "gradient by x, if the "
+                              "weights are transposed ones.",
+                       .inputs = {x,
+                                  {"u", "WinogradWeights"},
+                                  {"bias", "f32 [channels]", OperandSpec::Arity::optional}},
+                       .outputs = {{"y", "f32 [N, (D',) H', W', channels]"}},
+                       .attrs = conv_attrs({{"channels", std::int64_t{1}, "channels of y", true}}),
+                       .rule_for = winograd_conv_rule,
+                       .infer = infer_winograd_conv,
+                       .cost = winograd_conv_cost,
+                       .accumulates = true});
+  add_with_normalized(registry, {.name = "WinogradConvGradWeight",
+                                 .doc = "Gradient of a 3x3 or Dx3x3 convolution by its weight.",
+                                 .inputs = {x, {"dy", "f32 [N, (D',) H', W', K]"}},
+                                 .outputs = {{"dw", "f32 [K, (D,) 3, 3, C]"}},
+                                 .attrs = conv_attrs(),
+                                 .rule_for = winograd_grad_weight_rule,
+                                 .infer = infer_winograd_grad_weight,
+                                 .cost = winograd_grad_weight_cost,
+                                 .accumulates = true});
 }
 
 }  // namespace hpdlf::graph

@@ -14,7 +14,10 @@ Math math_from(const std::string& name) {
 }
 
 void optimize(Graph& graph, Math math) {
-  if (math == Math::fast) use_winograd(graph);
+  if (math == Math::fast) {
+    use_winograd(graph);
+    fuse_normalize(graph);
+  }
   eliminate_dead_nodes(graph);
   verify(graph);
 }

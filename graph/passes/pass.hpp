@@ -31,4 +31,8 @@ void split_concat_conv(Graph& graph);
 /// @param flops_per_byte what a core computes while it moves a byte
 void use_winograd(Graph& graph, double flops_per_byte = 10);
 
+/// A Normalize (with its activation) that only Winograd convolutions and their weight gradients read is dropped: they normalise what they
+/// read, so the normalised tensor is never stored. Run after use_winograd().
+void fuse_normalize(Graph& graph);
+
 }  // namespace hpdlf::graph

@@ -139,6 +139,24 @@ TEST(UseWinograd, LeavesAGraphAloneWhereMemoryIsAllThatCosts) {
   EXPECT_EQ(print(graph), before);
 }
 
+TEST(FuseNormalize, DropsWhatOnlyWinogradConvolutionsRead) {
+  Graph graph("normalized");
+  Builder builder(graph);
+  const Builder::ConvOptions conv{
+      .out_channels = 32, .kernel = {3, 3, 3}, .pads = {1, 1, 1}, .bias = false};
+  const ValueId x = graph.add_input("image", {DType::f32, {1, 8, 16, 16, 32}});
+  const ValueId inner =
+      builder.instance_norm("inner.norm", builder.conv("inner", x, conv), 1e-5, "Relu");
+  const ValueId outer =
+      builder.instance_norm("outer.norm", builder.conv("outer", inner, conv), 1e-5, "Relu");
+  graph.fetch("loss", builder.op("loss", "ReduceSum", {outer}, {{"keepdims", std::int64_t{0}}}));
+  bind_gradients(graph);
+
+  optimize(graph);
+
+  EXPECT_TRUE(equals_golden(print(graph), "normalized_optimize"));
+}
+
 TEST(Optimize, KeepsToDirectConvolutionsInStrictMath) {
   Graph graph = convolutions();
   Graph expected = convolutions();

@@ -36,6 +36,21 @@ double slope_for_negative(const Attrs& attrs) {
 }
 double activated(double z, const Attrs& attrs) { return z > 0 ? z : slope_for_negative(attrs) * z; }
 
+/// (shift, scale, offset): shift is the mean as f32 holds it, and what that lost is in the offset.
+void coefficients_reference(ReferenceCall& call) {
+  const auto count = static_cast<double>(call.attrs.integer("count"));
+  for (std::int64_t n = 0; n < call.in(0).dim(0); ++n)
+    for (std::int64_t c = 0; c < call.in(0).dim(2); ++c) {
+      const double mean = call.in(0)(n, 0, c) / count;
+      const double variance = call.in(0)(n, 1, c) / count - mean * mean;
+      const double scale = call.in(1)(c) / std::sqrt(variance + call.attrs.real("epsilon"));
+      const double shift = static_cast<float>(mean);
+      call.out(0)(n, 0, c) = shift;
+      call.out(0)(n, 1, c) = scale;
+      call.out(0)(n, 2, c) = call.in(2)(c) + (shift - mean) * scale;
+    }
+}
+
 void moments_reference(ReferenceCall& call) { fill_sums(call.in(0), call.out(0)); }
 
 void normalize_reference(ReferenceCall& call) {
@@ -236,6 +251,17 @@ std::vector<OpCase> channel_cases() {
            [](Tensors& inputs) {
              for (std::int64_t c = 0; c < 9; ++c)
                inputs[0](0, 1, c) = 20 + inputs[0](0, 0, c);  // a variance above 0
+           }},
+      {.name = "2x2x9",
+       .op = "NormalizeCoefficients",
+       .attrs = {{"count", std::int64_t{12}}, {"epsilon", 0.01}},
+       .inputs = {{.dtype = DType::f64, .extents = {2, 2, 9}}, {.extents = {9}}, {.extents = {9}}},
+       .outputs = {{DType::f32, {2, 3, 9}}},
+       .reference = coefficients_reference,
+       .derive =
+           [](Tensors& inputs) {
+             for (std::int64_t n = 0; n < 2; ++n)
+               for (std::int64_t c = 0; c < 9; ++c) inputs[0](n, 1, c) = 20 + inputs[0](n, 0, c);
            }},
   };
 }

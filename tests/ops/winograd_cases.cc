@@ -116,6 +116,37 @@ Weights draw_weights(const Geometry& g) {
   return w;
 }
 
+/// Makes a case read activation((x - shift) * scale + offset): input 1 becomes the coefficients, [n or 1, 3, c].
+void normalize_input(OpCase& c, std::int64_t groups, const std::string& activation) {
+  const Extents x = c.inputs[0].extents;
+  c.name += activation.empty() ? "_normalized" : "_" + activation;
+  c.op = "Normalized" + c.op;
+  c.attrs.set("activation", activation);
+  c.attrs.set("alpha", 0.25);
+  c.inputs.insert(c.inputs.begin() + 1, {.extents = {groups, 3, x.back()}});
+  if (c.derive)
+    c.derive = [derive = c.derive](std::vector<RefTensor>& inputs) {
+      std::vector<RefTensor> plain = inputs;  // as the case without coefficients has them
+      plain.erase(plain.begin() + 1);
+      derive(plain);
+      for (std::size_t i = 1; i < plain.size(); ++i) inputs[i + 1] = plain[i];
+    };
+  c.reference = [reference = c.reference](ReferenceCall& call) {
+    ReferenceCall plain = call;
+    plain.inputs.erase(plain.inputs.begin() + 1);
+    const RefTensor& k = call.in(1);
+    const std::string& name = call.attrs.string("activation");
+    const double slope = name == "Relu" ? 0 : name == "LeakyRelu" ? call.attrs.real("alpha") : 1;
+    for_each_index(call.in(0).extents, [&](const Extents& i) {
+      const std::int64_t n = k.dim(0) == 1 ? 0 : i[0], ch = i.back();
+      const double z = (call.in(0).at(i) - k(n, 0, ch)) * k(n, 1, ch) + k(n, 2, ch);
+      plain.inputs[0].at(i) = z < 0 ? slope * z : z;
+    });
+    reference(plain);
+    call.outputs = plain.outputs;
+  };
+}
+
 /// Errors of the transforms: about as many bits as the growth of the numbers in them.
 constexpr double kSlack = 4;
 
@@ -226,6 +257,16 @@ std::vector<OpCase> winograd_cases() {
     if (g.name == "3d_odd" || g.name == "2d") cases.push_back(conv_case(g, true));
     if (g.name != "2d_asymmetric_pads") cases.push_back(grad_input_case(g));
     cases.push_back(grad_weight_case(g));
+  }
+  for (const auto& g : geometries()) {
+    if (g.name != "3d_odd" && g.name != "3d_two_blocks_of_tiles" && g.name != "2d") continue;
+    for (OpCase c : {conv_case(g, g.name == "2d"), grad_weight_case(g)}) {
+      normalize_input(c, g.name == "2d" ? 1 : g.x[0],
+                      g.name == "3d_odd" ? "Relu"
+                      : g.name == "2d"   ? "LeakyRelu"
+                                         : "");
+      cases.push_back(std::move(c));
+    }
   }
   for (const bool transposed : {false, true}) {
     const std::string suffix = transposed ? "_transposed" : "";
