@@ -144,9 +144,13 @@ struct Blocking {
   }
 };
 
-/// Floats of one line of 16 output channels of transformed weights: [point][tap along D][input channel][16].
+/// Transformed weights of one line of 16 output channels, [point][tap along D][input channel][16]: floats of a point, with a line of zeros
+/// at its end lest all points fall into the same cache sets, and of all points.
+[[nodiscard]] constexpr std::int64_t weight_point(std::int64_t taps, std::int64_t inputs) {
+  return (taps * inputs + 1) * kLine;
+}
 [[nodiscard]] constexpr std::int64_t weight_line(std::int64_t taps, std::int64_t inputs) {
-  return kPoints * taps * inputs * kLine;
+  return kPoints * weight_point(taps, inputs);
 }
 
 /// Floats of the sums of a weight gradient, [point][tap along D][k][c]: one tap, one point (a line apart, as the points of x).

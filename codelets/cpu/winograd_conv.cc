@@ -168,7 +168,7 @@ class ForwardWork {
     product.weight_vector = kLanes == kLine ? line : kLanes;
     product.out_vector = kLanes == kLine ? y_line() : kLanes;
     const float* weights =
-        weights_ + k / kLine * line + point * p_.taps() * p_.c * kLine + k % kLine;
+        weights_ + k / kLine * line + point * weight_point(p_.taps(), p_.c) + k % kLine;
     for (std::int64_t t = 0; t < p_.taps(); ++t) {
       const float* x = walk.slot(plane - p_.axes[0].pad_lo + t, block);
       if (x == nullptr) continue;

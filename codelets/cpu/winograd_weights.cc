@@ -4,6 +4,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "codelets/cpu/winograd_weights.cc"
 #include "codelets/cpu/winograd.hpp"
+#include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"
 // Per target, hence after foreach_target.h.
 #include "codelets/cpu/winograd-inl.hpp"
@@ -27,17 +28,20 @@ class WeightLine {
         taps_(w.rank() == 5 ? w.extents[1] : 1) {}
 
   [[nodiscard]] std::int64_t outputs() const { return w_.extents[output_dim_]; }
-  [[nodiscard]] std::int64_t floats() const { return weight_line(taps_, w_.extents[input_dim_]); }
 
   void write(std::int64_t line, float* out) const {
     const std::int64_t inputs = w_.extents[input_dim_];
+    const bool streams = reinterpret_cast<std::uintptr_t>(out) % (kLanes * sizeof(float)) == 0;
     HWY_ALIGN float g[kTaps * kTaps * kLine];
     for (std::int64_t r = 0; r < taps_; ++r)
       for (std::int64_t i = 0; i < inputs; ++i) {
         gather(line, r, i, g);
         for (std::int64_t v = 0; v < kLine; v += kLanes)
-          transform(g + v, out + (r * inputs + i) * kLine + v, taps_ * inputs * kLine);
+          transform(g + v, out + (r * inputs + i) * kLine + v, weight_point(taps_, inputs),
+                    streams);
       }
+    for (std::int64_t p = 1; p <= kPoints; ++p)
+      std::fill_n(out + p * weight_point(taps_, inputs) - kLine, kLine, 0.0F);
   }
 
  private:
@@ -61,7 +65,8 @@ class WeightLine {
     return transposed_ ? taps - 1 - tap : tap;
   }
 
-  static HWY_INLINE void transform(const float* g, float* out, std::int64_t point) {
+  /// `streams`: past the caches, as the reader comes much later and 36 lines written in turn would each be fetched first.
+  static HWY_INLINE void transform(const float* g, float* out, std::int64_t point, bool streams) {
     const F32 d;
     VF32 half[kTaps][kIn];
     for (std::int64_t t = 0; t < kTaps; ++t) {
@@ -74,7 +79,13 @@ class WeightLine {
       VF32 w[kTaps], u[kIn];
       for (std::int64_t t = 0; t < kTaps; ++t) w[t] = half[t][i];
       transform_weight(w, u);
-      for (std::int64_t j = 0; j < kIn; ++j) hn::StoreU(u[j], d, out + (i * kIn + j) * point);
+      for (std::int64_t j = 0; j < kIn; ++j) {
+        float* to = out + (i * kIn + j) * point;
+        if (streams)
+          hn::Stream(u[j], d, to);
+        else
+          hn::StoreU(u[j], d, to);
+      }
     }
   }
 
@@ -91,6 +102,7 @@ void WinogradWeights(const KernelArgs& args) {
   const TensorView& u = args.out(0);
   for (std::int64_t line = 0; line < u.extents[0]; ++line)
     weights.write(line, u.as<float>() + line * u.strides[0]);
+  hwy::FlushStream();  // before another core reads
 }
 
 }  // namespace HWY_NAMESPACE

@@ -16,6 +16,11 @@ constexpr std::int64_t kLine = 16;    // output channels whose weights lie toget
 
 std::int64_t lines(std::int64_t channels) { return (channels + kLine - 1) / kLine; }
 
+/// Numbers that a line of outputs holds: those of a point, and a line of zeros that keeps points apart in the caches.
+std::int64_t line_elements(std::int64_t taps, std::int64_t inputs) {
+  return kPoints * (taps * inputs + 1) * kLine;
+}
+
 /// Product of the kernel's extents without the last two.
 std::int64_t direct_taps(const std::vector<std::int64_t>& kernel) {
   std::int64_t taps = 1;
@@ -54,7 +59,7 @@ void infer_weights(OpCall& call) {
   const std::int64_t outputs = transposed ? w.extents.back() : w.extents[0];
   const std::int64_t inputs = transposed ? w.extents[0] : w.extents.back();
   const std::int64_t taps = rank == 5 ? w.extents[1] : 1;
-  call.outputs = {{DType::f32, {lines(outputs), kPoints * taps * inputs * kLine}}};
+  call.outputs = {{DType::f32, {lines(outputs), line_elements(taps, inputs)}}};
 }
 
 /// Coefficients [n or 1, 3, c] of NormalizeCoefficients follow x.
@@ -79,9 +84,8 @@ void infer_winograd_conv(OpCall& call) {
   check_f32(x, "x");
   check_geometry(call);
   const std::int64_t channels = call.attrs->integer("channels");
-  const Extents expected{
-      lines(channels),
-      kPoints * direct_taps(call.attrs->integers("kernel_shape")) * x.extents.back() * kLine};
+  const std::int64_t taps = direct_taps(call.attrs->integers("kernel_shape"));
+  const Extents expected{lines(channels), line_elements(taps, x.extents.back())};
   HPDLF_CHECK(u.extents == expected, "u is {}, kernel_shape, channels={} and x {} make it {}",
               to_string(u), channels, to_string(x), to_string(expected));
   call.outputs = {{DType::f32, narrow_extents(x.extents, *call.attrs, channels)}};
@@ -183,7 +187,7 @@ void register_winograd_ops(OpRegistry& registry) {
        .doc = "Transforms the weights of a convolution for WinogradConv.",
        .inputs = {{"w", "f32 [K, (D,) 3, 3, C]"}},
        .outputs = {{"u",
-                    "f32 [outputs / 16, 36 * D * inputs * 16]: outputs K and inputs C, or C "
+                    "f32 [outputs / 16, 36 * (D * inputs + 1) * 16]: outputs K and inputs C, or C "
                     "and K if transposed"}},
        .attrs = {{"transposed", std::int64_t{0},
                   "1: for the gradient by x: inputs and outputs change places, taps are mirrored"},

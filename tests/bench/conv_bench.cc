@@ -34,6 +34,10 @@ const std::vector<Layer> kLayers = {{"first_1_16", 1, 16, 3, 1, {48, 112, 96}},
                                     {"up_16_32", 16, 32, 2, 2, {24, 56, 48}},
                                     {"head_16_5", 16, 5, 1, 1, {48, 112, 96}},
                                     {"conv_32_32_64", 32, 32, 3, 1, {24, 64, 64}},
+                                    {"down_32_64_64", 32, 64, 3, 2, {24, 32, 32}},
+                                    {"down_64_128_32", 64, 128, 3, 2, {12, 16, 16}},
+                                    {"down_256_320_8", 256, 320, 3, 2, {6, 4, 4}},
+                                    {"up_64_32_32", 32, 64, 2, 2, {24, 32, 32}},
                                     {"conv_64_64_32", 64, 64, 3, 1, {24, 32, 32}},
                                     {"conv_128_128_16", 128, 128, 3, 1, {24, 16, 16}},
                                     {"conv_256_256_8", 256, 256, 3, 1, {12, 8, 8}},
@@ -98,7 +102,7 @@ void run_layer(benchmark::State& state, const std::string& op, const Layer& laye
         std::min(narrow_whole[1], (wide_lo + wide[1] - 1 + pads[0]) / layer.stride + 1) - narrow_lo;
   }
   Extents weight{layer.k, layer.kernel, layer.kernel, layer.kernel, layer.c};
-  if (op == "WinogradConv") weight = {(layer.k + 15) / 16, 36 * layer.kernel * layer.c * 16};
+  if (op == "WinogradConv") weight = {(layer.k + 15) / 16, 36 * (layer.kernel * layer.c + 1) * 16};
   Operand w(weight, weight, 0);
   Operand x(wide, wide_whole, wide_lo), y(narrow, narrow_whole, narrow_lo);
 
