@@ -144,6 +144,11 @@ ValueId Builder::linear(const std::string& name, ValueId x, std::int64_t out_fea
 
 ValueId Builder::relu(const std::string& name, ValueId x) { return op(name, "Relu", {x}); }
 
+ValueId Builder::max_pool(const std::string& name, ValueId x,
+                          const std::vector<std::int64_t>& kernel) {
+  return op(name, "MaxPool", {x}, {{"kernel_shape", kernel}, {"strides", kernel}});
+}
+
 ValueId Builder::concat(const std::string& name, const std::vector<ValueId>& xs,
                         std::int64_t axis) {
   return op(name, "Concat", xs, {{"axis", axis}});

@@ -35,6 +35,8 @@ class Builder {
   /// x: [..., C] -> [..., K]; weight [K, C] as torch.nn.Linear.
   ValueId linear(const std::string& name, ValueId x, std::int64_t out_features, bool bias = true);
   ValueId relu(const std::string& name, ValueId x);
+  /// Maximum of windows of `kernel` that touch but do not overlap, as torch.nn.functional.max_poolNd(x, kernel).
+  ValueId max_pool(const std::string& name, ValueId x, const std::vector<std::int64_t>& kernel);
   ValueId concat(const std::string& name, const std::vector<ValueId>& xs, std::int64_t axis = -1);
   /// Any operator; one output.
   ValueId op(const std::string& name, std::string_view op, std::vector<ValueId> inputs,

@@ -2,8 +2,8 @@
 
 #include <cstring>
 
-#include "graph/autodiff.hpp"
 #include "graph/passes/pass.hpp"
+#include "train/training_graph.hpp"
 
 namespace hpdlf::apps {
 namespace {
@@ -11,23 +11,67 @@ namespace {
 using graph::Builder;
 using graph::ValueId;
 
-/// Conv 3x3x3 without bias -> InstanceNorm (affine) -> ReLU.
-ValueId conv_block(Builder& b, const std::string& name, ValueId x, std::int64_t channels,
-                   std::int64_t stride) {
-  const ValueId y = b.conv(name + ".0", x,
-                           {.out_channels = channels,
-                            .kernel = {3, 3, 3},
-                            .strides = {stride, stride, stride},
-                            .pads = {1, 1, 1},
-                            .bias = false});
-  return b.instance_norm(name + ".1", y, 1e-5, "Relu");
-}
+/// Builds the levels of one variant; what differs between the variants is said here.
+class UNet3dBuilder {
+ public:
+  UNet3dBuilder(Builder& builder, const UNet3dOptions& options)
+      : b_(builder), filters_(options.filters), variant_(options.variant) {}
 
-/// Two blocks; the first may stride.
-ValueId level(Builder& b, const std::string& name, ValueId x, std::int64_t channels,
-              std::int64_t stride) {
-  return conv_block(b, name + ".1", conv_block(b, name + ".0", x, channels, stride), channels, 1);
-}
+  /// Level `i` of the way down, from the one above it.
+  ValueId down(std::size_t i, ValueId x) {
+    const Builder::LayerScope scope(b_, fmt::format("down{}", i));
+    if (is_cicek()) {
+      const std::string name = fmt::format("enc.{}", i);
+      if (i > 0) x = b_.max_pool(name + ".pool", x, {2, 2, 2});
+      HPDLF_CHECK(filters_[i] % 2 == 0,
+                  "a level of the cicek net has an even number of filters, not {}", filters_[i]);
+      return level(name, x, {filters_[i] / 2, filters_[i]});
+    }
+    const std::string name = i == 0 ? "inp" : fmt::format("down.{}", i - 1);
+    return level(name, x, {filters_[i], filters_[i]}, i == 0 ? 1 : 2);
+  }
+
+  /// Level `l` of the way up, step `i` of it, from the one below and the skip.
+  ValueId up(std::size_t i, std::size_t l, ValueId below, ValueId skip) {
+    const Builder::LayerScope scope(b_, fmt::format("up{}", l));
+    const ValueId wide = b_.conv_transpose(fmt::format("upc.{}", i), below,
+                                           {.out_channels = filters_[is_cicek() ? l + 1 : l],
+                                            .kernel = {2, 2, 2},
+                                            .strides = {2, 2, 2}});
+    return level(fmt::format("{}.{}", is_cicek() ? "dec" : "up", i),
+                 b_.concat(fmt::format("concat.{}", i), {wide, skip}), {filters_[l], filters_[l]});
+  }
+
+ private:
+  struct Channels {
+    std::int64_t first, second;
+  };
+
+  [[nodiscard]] bool is_cicek() const { return variant_ == UNet3dOptions::Variant::cicek; }
+
+  /// Conv 3x3x3 without bias -> normalisation (affine) -> ReLU.
+  ValueId conv_block(const std::string& name, ValueId x, std::int64_t channels,
+                     std::int64_t stride) {
+    const ValueId y = b_.conv(name + ".0", x,
+                              {.out_channels = channels,
+                               .kernel = {3, 3, 3},
+                               .strides = {stride, stride, stride},
+                               .pads = {1, 1, 1},
+                               .bias = false});
+    if (is_cicek()) return b_.batch_norm(name + ".1", y, /*training=*/true, 0.1, 1e-5, "Relu");
+    return b_.instance_norm(name + ".1", y, 1e-5, "Relu");
+  }
+
+  /// Two blocks; the first may stride.
+  ValueId level(const std::string& name, ValueId x, Channels channels, std::int64_t stride = 1) {
+    return conv_block(name + ".1", conv_block(name + ".0", x, channels.first, stride),
+                      channels.second, 1);
+  }
+
+  Builder& b_;
+  const std::vector<std::int64_t>& filters_;
+  UNet3dOptions::Variant variant_;
+};
 
 void check_extents(const graph::TensorType& x, std::size_t levels) {
   HPDLF_CHECK(x.extents.rank() == 5, "the 3-D U-Net takes [N, D, H, W, C], not {}", to_string(x));
@@ -48,24 +92,14 @@ ValueId unet3d(Builder& b, ValueId x, const UNet3dOptions& options) {
               filters.size());
   check_extents(b.type(x), filters.size());
 
+  UNet3dBuilder net(b, options);
   std::vector<ValueId> skips;
-  {
-    const Builder::LayerScope scope(b, "down0");
-    skips.push_back(level(b, "inp", x, filters[0], 1));
-  }
-  for (std::size_t i = 1; i < filters.size(); ++i) {
-    const Builder::LayerScope scope(b, fmt::format("down{}", i));
-    skips.push_back(level(b, fmt::format("down.{}", i - 1), skips.back(), filters[i], 2));
-  }
+  for (std::size_t i = 0; i < filters.size(); ++i)
+    skips.push_back(net.down(i, skips.empty() ? x : skips.back()));
   ValueId y = skips.back();
   for (std::size_t i = 0; i + 1 < filters.size(); ++i) {
     const std::size_t l = filters.size() - 2 - i;
-    const Builder::LayerScope scope(b, fmt::format("up{}", l));
-    const ValueId up =
-        b.conv_transpose(fmt::format("upc.{}", i), y,
-                         {.out_channels = filters[l], .kernel = {2, 2, 2}, .strides = {2, 2, 2}});
-    y = level(b, fmt::format("up.{}", i), b.concat(fmt::format("concat.{}", i), {up, skips[l]}),
-              filters[l], 1);
+    y = net.up(i, l, y, skips[l]);
   }
   const Builder::LayerScope scope(b, "head");
   return b.conv("head", y, {.out_channels = options.classes, .kernel = {1, 1, 1}});
@@ -107,18 +141,21 @@ ValueId segmentation_loss(Builder& b, ValueId logits, ValueId labels,
   return loss;
 }
 
+ValueId unet3d_with_loss(graph::Graph& graph, const Extents& image, const UNet3dOptions& net,
+                         const SegmentationLossOptions& loss) {
+  Builder b(graph);
+  const ValueId x = graph.add_input(kImageInput, {DType::f32, image});
+  const ValueId labels =
+      graph.add_input(kLabelsInput, {DType::u8, {image[0], image[1], image[2], image[3]}});
+  return segmentation_loss(b, unet3d(b, x, net), labels, loss);
+}
+
 std::shared_ptr<graph::Graph> unet3d_training_graph(const Extents& image, const UNet3dOptions& net,
                                                     const SegmentationLossOptions& loss,
                                                     const train::OptimizerOptions& optimizer) {
   auto graph = std::make_shared<graph::Graph>("unet3d");
-  Builder b(*graph);
-  const ValueId x = graph->add_input(kImageInput, {DType::f32, image});
-  const ValueId labels =
-      graph->add_input(kLabelsInput, {DType::u8, {image[0], image[1], image[2], image[3]}});
-  const ValueId loss_value = segmentation_loss(b, unet3d(b, x, net), labels, loss);
-  graph::split_concat_conv(*graph);
-  train::add_optimizer(*graph, graph::differentiate(*graph, loss_value), optimizer);
-  graph::optimize(*graph, net.math);
+  train::complete_training_graph(*graph, unet3d_with_loss(*graph, image, net, loss), optimizer,
+                                 net.math);
   return graph;
 }
 

@@ -1,8 +1,10 @@
-// The MLPerf 3-D U-Net and its segmentation loss as graphs.
+// 3-D U-Nets and their segmentation loss as graphs.
 //
-// Source: Cicek et al., "3D U-Net", MICCAI 2016; this variant (3x3x3 conv without bias -> InstanceNorm -> ReLU twice a level, strided
-// convolutions down, ConvTranspose k2 s2 up) is the MLPerf Training v2 image segmentation benchmark's. Parameters are named as in
-// the PyTorch module of the same net, so that weights move between the two by name.
+// Two variants of 3x3x3 conv without bias -> normalisation -> ReLU twice a level, ConvTranspose k2 s2 up:
+//   mlperf   the MLPerf Training v2 image segmentation benchmark's: InstanceNorm, strided convolutions down
+//   cicek    Cicek et al., "3D U-Net", MICCAI 2016, with same padding: BatchNorm, max-pooling down, and a level's first convolution
+//            on the way down has half of its channels
+// Parameters are named as in the PyTorch modules of the same nets (scripts/torch_bench.py), so that weights move between the two by name.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
@@ -18,6 +20,7 @@ namespace hpdlf::apps {
 struct UNet3dOptions {
   std::int64_t classes = 5;
   std::vector<std::int64_t> filters = {16, 32, 64, 128};  ///< one a level, top first
+  enum class Variant : std::uint8_t { mlperf, cicek } variant = Variant::mlperf;
   graph::Math math = graph::Math::fast;
 };
 
@@ -44,6 +47,10 @@ inline constexpr const char* kImageInput = "image";             ///< f32 [N, D, 
 inline constexpr const char* kLabelsInput = "labels";           ///< u8 [N, D, H, W]
 inline constexpr const char* kProbabilities = "probabilities";  ///< f32 [N, D, H, W, classes]
 
+/// The inputs, the net and its loss in `graph`, no more; @returns the loss.
+[[nodiscard]] graph::ValueId unet3d_with_loss(graph::Graph& graph, const Extents& image,
+                                              const UNet3dOptions& net,
+                                              const SegmentationLossOptions& loss);
 /// Forward, loss, backward and optimizer of one step on images of `image` extents [N, D, H, W, C], with all graph passes applied.
 [[nodiscard]] std::shared_ptr<graph::Graph> unet3d_training_graph(
     const Extents& image, const UNet3dOptions& net, const SegmentationLossOptions& loss,

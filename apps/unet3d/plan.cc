@@ -31,7 +31,7 @@ int plan_unet3d(const PlanRequest& request) {
   const train::VolumeDataset data = train::load_volumes(options.data);
   const auto graph = training_graph(options, data, window_extents(options, data.train));
   const partition::CostModel model(
-      measured_machine(options, request.ranks, static_cast<int>(options.workers)));
+      measured_machine(request.ranks, static_cast<int>(options.workers), options.memory_gib));
 
   const PlannedStep chosen = plan_step(graph, model, options.strategy);
   std::vector<Row> rows{row_of(options.strategy, chosen)};

@@ -57,14 +57,20 @@ double step_flops(const graph::Graph& graph) {
   return flops;
 }
 
-partition::Machine measured_machine(const UNet3dAppOptions& options, int ranks, int workers) {
+partition::Machine measured_machine(int ranks, int workers, double memory_gib) {
   const int used = workers > 0 ? workers : runtime::runtime_report().cores;
   partition::Machine machine =
       runtime::calibrated_machine(ranks, used, cache_dir() / "machine.json");
-  machine.memory_bytes = options.memory_gib > 0
-                             ? static_cast<std::int64_t>(options.memory_gib * (1 << 30))
-                             : train::available_memory_bytes();
+  machine.memory_bytes = memory_gib > 0 ? static_cast<std::int64_t>(memory_gib * (1 << 30))
+                                        : train::available_memory_bytes();
   return machine;
+}
+
+std::int64_t transient_bytes(const PlannedStep& step, int rank) {
+  std::int64_t bytes = step.prediction.peak_bytes[static_cast<std::size_t>(rank)];
+  for (const auto& tile : step.tasks->tiles)
+    if (tile.is_persistent() && tile.owner == rank) bytes -= tile.bytes();
+  return bytes;
 }
 
 }  // namespace hpdlf::apps

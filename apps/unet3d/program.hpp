@@ -30,9 +30,10 @@ struct PlannedStep {
 [[nodiscard]] std::string network_name(const UNet3dAppOptions& options, const graph::Graph& graph);
 /// Floating-point operations of one step.
 [[nodiscard]] double step_flops(const graph::Graph& graph);
+/// The most that a step holds of tiles that do not outlive it.
+[[nodiscard]] std::int64_t transient_bytes(const PlannedStep& step, int rank);
 /// This machine as it was measured once, for `ranks` ranks of `workers` workers, with the memory that a rank may use.
-/// @param workers  0: one a core.
-[[nodiscard]] partition::Machine measured_machine(const UNet3dAppOptions& options, int ranks,
-                                                  int workers);
+/// @param workers  0: one a core.  @param memory_gib  0: what the machine has left.
+[[nodiscard]] partition::Machine measured_machine(int ranks, int workers, double memory_gib);
 
 }  // namespace hpdlf::apps

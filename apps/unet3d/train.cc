@@ -139,14 +139,6 @@ class TrainCommand {
     return result.interrupted ? kInterruptedExitCode : 0;
   }
 
-  /// The most that a step holds of tiles that do not outlive it; the others are in the pool already.
-  static std::int64_t transient_bytes(const PlannedStep& step, int rank) {
-    std::int64_t bytes = step.prediction.peak_bytes[static_cast<std::size_t>(rank)];
-    for (const auto& tile : step.tasks->tiles)
-      if (tile.is_persistent() && tile.owner == rank) bytes -= tile.bytes();
-    return bytes;
-  }
-
   /// Batches that are loaded, waiting, or read by the two steps in flight.
   std::int64_t batch_bytes(const graph::Graph& graph) const {
     const std::int64_t batches = train::LoaderOptions{}.prefetch + options_.loader_threads + 2;
@@ -163,7 +155,7 @@ class TrainCommand {
   }
 
   partition::Machine machine_of(const runtime::Session& session) const {
-    return measured_machine(options_, session.ranks(), session.cpu_workers());
+    return measured_machine(session.ranks(), session.cpu_workers(), options_.memory_gib);
   }
 
   train::RunSummary summarise(const runtime::Session& session, const PlannedStep& step,
@@ -256,7 +248,7 @@ int predict_unet3d(const PredictRequest& request) {
       {.cpu_workers = options.workers > 0 ? static_cast<int>(options.workers) : -1,
        .scheduler = options.scheduler});
   const partition::CostModel model(
-      measured_machine(options, session.ranks(), session.cpu_workers()));
+      measured_machine(session.ranks(), session.cpu_workers(), options.memory_gib));
   Extents extents = image.extents;
   if (options.data.split == "hemispheres") extents[0] /= 2;
   train::VolumeCase one{"image", {extents, image.affine, {}}, {}};

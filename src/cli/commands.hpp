@@ -16,6 +16,7 @@ void add_train(CLI::App& app, Action& action);
 void add_predict(CLI::App& app, Action& action);
 void add_plan(CLI::App& app, Action& action);
 void add_calibrate(CLI::App& app, Action& action);
+void add_bench(CLI::App& app, Action& action);
 void add_doctor(CLI::App& app, Action& action);
 void add_ops(CLI::App& app, Action& action);
 

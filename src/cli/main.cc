@@ -38,6 +38,7 @@ int run(int argc, char** argv) {
   hpdlf::cli::add_predict(app, action);
   hpdlf::cli::add_plan(app, action);
   hpdlf::cli::add_calibrate(app, action);
+  hpdlf::cli::add_bench(app, action);
   hpdlf::cli::add_doctor(app, action);
   hpdlf::cli::add_ops(app, action);
   try {

@@ -211,6 +211,33 @@ class Training(Workspace):
         self.assertFalse((self.path / "runs").exists())
 
 
+class Bench(Workspace):
+    def test_times_a_step(self):
+        line = json.loads(self.hpdlf("bench", "step", "--net", "mlp", "--batch", "16", "--steps", "3", "--threads", "2", "--json").stdout)
+
+        self.assertEqual((line["net"], line["dtype"], line["batch"], line["params"]), ("mlp", "f32", 16, 109386))
+        self.assertEqual(len(line["busy"]), 2)
+        self.assertTrue(all(0 < share <= 1 for share in line["busy"]), line)
+        self.assertEqual(len(line["losses"]), 4)
+        self.assertLess(line["losses"][3], line["losses"][0])
+        self.assertLessEqual(line["min_ms"], line["median_ms"])
+        direct = 2 * 16 * (2 * 784 * 128 + 3 * 128 * 64 + 3 * 64 * 10)
+        self.assertAlmostEqual(line["gflops"], direct / line["median_ms"] * 1e-6, delta=0.06)
+        for key in ("peak_fraction", "peak_rss_mib", "predicted_ms", "predicted_peak_mib", "tasks", "us_per_task"):
+            self.assertGreater(line[key], 0, key)
+
+    def test_shows_the_time_of_each_operator(self):
+        out = self.hpdlf("bench", "step", "--net", "unet3d", "--size", "16", "--steps", "1").stdout
+
+        self.assertIn("ConvGradWeight", out)
+        self.assertIn("1,401,333 parameters", out)
+
+    def test_wrong_requests(self):
+        self.fails("bench", "step", "--net", "cicel", say=["unknown net `cicel`", "did you mean `cicek`"])
+        self.fails("bench", "step", "--net", "mlperf", "--size", "40", say=["extent 40", "nearest: 64"])
+        self.fails("bench", "step", "--net", "mlp", "--dtype", "bf16", say=["bf16", "--dtype f32"])
+
+
 class BadInput(Workspace):
     def test_missing_file(self):
         self.train_fails("data.train_images=nowhere.nii.gz", say=["nowhere.nii.gz", "no such file"])

@@ -1,4 +1,4 @@
-// Ten training steps give PyTorch's losses: same net, weights and data (scripts/make_torch_trace.py).
+// Training steps give PyTorch's losses: same nets, weights and data (scripts/make_torch_trace.py).
 #include <gtest/gtest.h>
 
 #include "support/training.hpp"
@@ -6,25 +6,37 @@
 namespace hpdlf::test {
 namespace {
 
-TEST(TorchTrace, TenStepsGiveTheSameLosses) {
-  const Fixture fixture = load_fixture("unet3d_torch.safetensors");
-  const auto expected = fixture.tensors.at("losses").as<double>();
+struct Trace {
+  const char* name;
+  std::size_t steps;
+};
+
+class TorchTrace : public testing::TestWithParam<Trace> {
+ protected:
+  const Fixture fixture_ = load_fixture(std::string(GetParam().name) + "_torch.safetensors");
+};
+
+TEST_P(TorchTrace, StepsGiveTheSameLosses) {
+  const auto expected = fixture_.tensors.at("losses").as<double>();
   runtime::Session session({.cpu_workers = 2});
 
   const TrainingRun run =
-      train_fixture(session, fixture, "auto", static_cast<int>(expected.size()));
+      train_fixture(session, fixture_, "auto", static_cast<int>(expected.size()));
 
-  ASSERT_EQ(expected.size(), 10U);
+  ASSERT_EQ(expected.size(), GetParam().steps);
   for (std::size_t i = 0; i < expected.size(); ++i)
     EXPECT_NEAR(run.losses[i], expected[i], 1e-4 * expected[i]) << "step " << i;
 }
 
-TEST(TorchTrace, GradientsOfTheFirstStepEqualFloat64) {
-  const auto errors = oracle_gradient_errors(load_fixture("unet3d_torch.safetensors"));
+TEST_P(TorchTrace, GradientsOfTheFirstStepEqualFloat64) {
+  const auto errors = oracle_gradient_errors(fixture_);
 
   EXPECT_EQ(errors.size(), 6U);
   for (const auto& [name, error] : errors) EXPECT_LT(error, 2e-4) << name;
 }
+
+INSTANTIATE_TEST_SUITE_P(Nets, TorchTrace, testing::Values(Trace{"unet3d", 10}, Trace{"cicek", 5}),
+                         [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace
 }  // namespace hpdlf::test

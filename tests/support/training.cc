@@ -1,5 +1,6 @@
 #include "support/training.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <sstream>
@@ -36,20 +37,30 @@ void load_parameters(Oracle& oracle, const graph::Graph& graph, const Fixture& f
           fixture.tensors.at(graph.values()[i].name).data;
 }
 
+/// Every input of the graph at one step.
+runtime::StepInputs step_inputs(const graph::Graph& graph, const Fixture& fixture, int step) {
+  const auto content = [&](const std::string& input) {
+    if (input == train::kLearningRateInput) return scalar(std::stof(fixture.metadata.at("lr")));
+    if (input == train::kStepInput) return scalar(static_cast<float>(step + 1));
+    const FixtureTensor& tensor = fixture.tensors.at(input == apps::kImageInput ? "x" : input);
+    return host_tensor(tensor.type, tensor.data.data());
+  };
+  runtime::StepInputs inputs;
+  for (std::size_t i = 0; i < graph.values().size(); ++i)
+    if (graph.values()[i].role == graph::Role::input)
+      inputs[static_cast<graph::ValueId>(i)] = content(graph.values()[i].name);
+  return inputs;
+}
+
 std::map<graph::ValueId, Tensor> oracle_inputs(const graph::Graph& graph, const Fixture& fixture,
                                                int step) {
-  const auto filled = [](const graph::TensorType& type, const void* data) {
-    Tensor t(type);
-    std::memcpy(t.data.data(), data, t.data.size());
-    return t;
-  };
-  const float lr = std::stof(fixture.metadata.at("lr"));
-  const auto number = static_cast<float>(step + 1);
-  const FixtureTensor &x = fixture.tensors.at("x"), &labels = fixture.tensors.at("labels");
-  return {{graph.find(apps::kImageInput), filled(x.type, x.data.data())},
-          {graph.find(apps::kLabelsInput), filled(labels.type, labels.data.data())},
-          {graph.find(train::kLearningRateInput), filled({DType::f32, {}}, &lr)},
-          {graph.find(train::kStepInput), filled({DType::f32, {}}, &number)}};
+  std::map<graph::ValueId, Tensor> inputs;
+  for (const auto& [value, given] : step_inputs(graph, fixture, step)) {
+    Tensor tensor(given->type);
+    std::memcpy(tensor.data.data(), given->data.data(), tensor.data.size());
+    inputs.emplace(value, std::move(tensor));
+  }
+  return inputs;
 }
 
 partition::Machine test_machine(const runtime::Session& session) {
@@ -75,13 +86,19 @@ void load_parameters(runtime::Executor& executor, const graph::Graph& graph,
 }  // namespace
 
 std::shared_ptr<graph::Graph> fixture_training_graph(const Fixture& fixture) {
-  const FixtureTensor& x = fixture.tensors.at("x");
+  using Variant = apps::UNet3dOptions::Variant;
+  const auto& meta = fixture.metadata;
   const auto weights = fixture.tensors.at("class_weights").as<float>();
   return apps::unet3d_training_graph(
-      x.type.extents,
+      fixture.tensors.at("x").type.extents,
       {.classes = static_cast<std::int64_t>(weights.size()),
-       .filters = integers(fixture.metadata.at("filters"))},
-      {.class_weights = weights}, {.weight_decay = std::stod(fixture.metadata.at("weight_decay"))});
+       .filters = integers(meta.at("filters")),
+       .variant = meta.at("net") == "cicek" ? Variant::cicek : Variant::mlperf},
+      {.class_weights = weights,
+       .dice_over_batch = meta.at("dice_over_batch") == "1",
+       .dice_smooth = std::stod(meta.at("dice_smooth")),
+       .scale = std::stod(meta.at("loss_scale"))},
+      {.name = meta.at("optimizer"), .weight_decay = std::stod(meta.at("weight_decay"))});
 }
 
 std::vector<double> oracle_losses(const Fixture& fixture, int steps) {
@@ -131,18 +148,15 @@ TrainingRun train_fixture(runtime::Session& session, const Fixture& fixture,
   load_parameters(executor, *graph, fixture);
 
   TrainingRun run{.losses = {}, .first_parameter = {}, .plan_reason = plan.reason};
-  const auto image = host_tensor(fixture.tensors.at("x").type, fixture.tensors.at("x").data.data());
-  const auto labels =
-      host_tensor(fixture.tensors.at("labels").type, fixture.tensors.at("labels").data.data());
   for (int step = 0; step < steps; ++step) {
-    const std::int64_t id = executor.submit(
-        {{graph->find(apps::kImageInput), image},
-         {graph->find(apps::kLabelsInput), labels},
-         {graph->find(train::kLearningRateInput), scalar(std::stof(fixture.metadata.at("lr")))},
-         {graph->find(train::kStepInput), scalar(static_cast<float>(step + 1))}});
+    const std::int64_t id = executor.submit(step_inputs(*graph, fixture, step));
     run.losses.push_back(static_cast<double>(executor.wait(id).fetched.at("loss")->as<float>()[0]));
   }
-  run.first_parameter = executor.read(graph->find("inp.0.0.weight"))->data;
+  const auto first =
+      std::find_if(graph->values().begin(), graph->values().end(),
+                   [](const graph::Value& v) { return v.role == graph::Role::parameter; });
+  run.first_parameter =
+      executor.read(static_cast<graph::ValueId>(first - graph->values().begin()))->data;
   return run;
 }
 

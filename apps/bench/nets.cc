@@ -1,0 +1,150 @@
+#include "apps/bench/nets.hpp"
+
+#include <fmt/ranges.h>
+
+#include "apps/unet3d/network.hpp"
+#include "base/hash.hpp"
+#include "base/nearest.hpp"
+#include "base/philox.hpp"
+#include "graph/builder.hpp"
+
+namespace hpdlf::apps {
+namespace {
+
+using graph::Builder;
+using graph::ValueId;
+
+constexpr train::OptimizerOptions sgd() {
+  return {.name = "sgd", .weight_decay = 0, .momentum = 0.9};
+}
+constexpr double kSgdRate = 0.01;
+
+std::int64_t or_default(std::int64_t given, std::int64_t fallback) {
+  return given > 0 ? given : fallback;
+}
+
+/// Standard normal numbers for the input `name`.
+runtime::HostTensorPtr normal_numbers(const graph::Graph& graph, const char* name) {
+  auto tensor = std::make_shared<runtime::HostTensor>(graph.value(graph.find(name)).type);
+  const Philox random(Hash().add(name).value());
+  std::uint64_t i = 0;
+  for (float& x : tensor->as<float>()) x = static_cast<float>(random.normal(i++));
+  return tensor;
+}
+
+/// Classes 0 .. `classes` - 1, all as likely, for the input `name`.
+runtime::HostTensorPtr random_labels(const graph::Graph& graph, const char* name,
+                                     std::int64_t classes) {
+  auto tensor = std::make_shared<runtime::HostTensor>(graph.value(graph.find(name)).type);
+  const Philox random(Hash().add(name).value());
+  std::uint64_t i = 0;
+  for (std::uint8_t& k : tensor->as<std::uint8_t>())
+    k = static_cast<std::uint8_t>(random.uniform(i++) * static_cast<float>(classes));
+  return tensor;
+}
+
+struct Segmentation {
+  Extents image;  ///< [N, D, H, W, C]
+  UNet3dOptions net;
+  SegmentationLossOptions loss;
+  train::OptimizerOptions optimizer;
+  double learning_rate;
+};
+
+BenchNet segmentation(const Segmentation& s) {
+  BenchNet net{.graph = std::make_shared<graph::Graph>("unet3d"),
+               .optimizer = s.optimizer,
+               .learning_rate = s.learning_rate,
+               .size = {.size = s.image[3], .batch = s.image[0]}};
+  net.loss = unet3d_with_loss(*net.graph, s.image, s.net, s.loss);
+  net.inputs = {{kImageInput, normal_numbers(*net.graph, kImageInput)},
+                {kLabelsInput, random_labels(*net.graph, kLabelsInput, s.net.classes)}};
+  return net;
+}
+
+/// (cross-entropy + Dice of each sample) / 2, on cubes of 64 voxels.
+BenchNet three_classes(const BenchSize& size, UNet3dOptions net) {
+  constexpr std::int64_t kCube = 64;
+  constexpr double kSmooth = 1e-6;
+  const std::int64_t n = or_default(size.size, kCube);
+  net.classes = 3;
+  return segmentation({.image = {or_default(size.batch, 1), n, n, n, 1},
+                       .net = std::move(net),
+                       .loss = {.dice_over_batch = false, .dice_smooth = kSmooth, .scale = 0.5},
+                       .optimizer = sgd(),
+                       .learning_rate = kSgdRate});
+}
+
+BenchNet mlperf(const BenchSize& size) {
+  return three_classes(size, {.filters = {32, 64, 128, 256, 320, 320}});
+}
+
+BenchNet cicek(const BenchSize& size) {
+  return three_classes(size,
+                       {.filters = {64, 128, 256, 512}, .variant = UNet3dOptions::Variant::cicek});
+}
+
+/// The step of apps/unet3d/unet3d.toml: a whole hemisphere of 2 mm voxels unless `size` is given.
+BenchNet unet3d_app(const BenchSize& size) {
+  const std::int64_t n = size.size;
+  return segmentation({.image = {or_default(size.batch, 1), or_default(n, 48), or_default(n, 112),
+                                 or_default(n, 96), 1},
+                       .net = {},
+                       .loss = {.class_weights = {0.4F, 0.8F, 1.1F, 1.6F, 1.3F}},
+                       .optimizer = {.name = "adamw", .weight_decay = 0.01},
+                       .learning_rate = 2e-3});
+}
+
+BenchNet mlp(const BenchSize& size) {
+  HPDLF_CHECK(size.size == 0, "the mlp reads 784 numbers a sample; it has no size {}", size.size);
+  constexpr std::int64_t kFeatures = 784, kClasses = 10, kBatch = 64;
+  const std::int64_t n = or_default(size.batch, kBatch);
+  BenchNet net{.graph = std::make_shared<graph::Graph>("mlp"),
+               .optimizer = sgd(),
+               .learning_rate = kSgdRate,
+               .size = {.size = kFeatures, .batch = n}};
+  Builder b(*net.graph);
+  ValueId x = net.graph->add_input("x", {DType::f32, {n, kFeatures}});
+  const ValueId labels = net.graph->add_input("labels", {DType::u8, {n}});
+  x = b.relu("relu0", b.linear("0", x, 128));
+  x = b.relu("relu1", b.linear("2", x, 64));
+  x = b.linear("4", x, kClasses);
+  net.loss = b.op("loss", "CrossEntropyLoss", {b.op("sums", "CrossEntropySums", {x, labels})});
+  net.graph->fetch("loss", net.loss);
+  net.inputs = {{"x", normal_numbers(*net.graph, "x")},
+                {"labels", random_labels(*net.graph, "labels", kClasses)}};
+  return net;
+}
+
+struct Entry {
+  const char *name, *doc;
+  BenchNet (*make)(const BenchSize&);
+};
+
+/// The one list of nets.
+constexpr Entry kNets[] = {
+    {"mlperf", "MLPerf 3-D U-Net, filters 32-64-128-256-320-320, 3 classes; 64^3 voxels", mlperf},
+    {"cicek", "Cicek et al. 2016 3-D U-Net, 32/64 to 256/512, 3 classes; 64^3 voxels", cicek},
+    {"unet3d", "the step of apps/unet3d/unet3d.toml; 48 x 112 x 96 voxels", unet3d_app},
+    {"mlp", "784-128-64-10, batch 64: the worst case of a task runtime", mlp},
+};
+
+}  // namespace
+
+BenchNet make_bench_net(const std::string& name, const BenchSize& size) {
+  std::vector<std::string> names;
+  for (const Entry& entry : kNets) {
+    if (name == entry.name) return entry.make(size);
+    names.emplace_back(entry.name);
+  }
+  throw Error(fmt::format("unknown net `{}`{}", name, did_you_mean(name, names)),
+              fmt::format("the nets are {}", fmt::join(names, ", ")));
+}
+
+std::vector<BenchNetInfo> bench_nets() {
+  std::vector<BenchNetInfo> nets;
+  for (const Entry& entry : kNets) nets.push_back({entry.name, entry.doc});
+  return nets;
+}
+
+}  // namespace hpdlf::apps

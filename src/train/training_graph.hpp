@@ -1,0 +1,14 @@
+// From a network with its loss to the graph of a whole training step: one sequence of passes for every network.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "graph/passes/pass.hpp"
+#include "train/optimizer.hpp"
+
+namespace hpdlf::train {
+
+/// Appends backward and optimizer to the graph whose scalar `loss` is given, with all graph passes applied.
+void complete_training_graph(graph::Graph& graph, graph::ValueId loss,
+                             const OptimizerOptions& optimizer,
+                             graph::Math math = graph::Math::fast);
+
+}  // namespace hpdlf::train
