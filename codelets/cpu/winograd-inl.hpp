@@ -20,7 +20,10 @@
 #endif
 
 #include <cstring>
+#include <utility>
+#include <vector>
 
+#include "codelets/cpu/prefetch.hpp"
 #include "codelets/cpu/simd-inl.hpp"
 #include "codelets/cpu/winograd.hpp"
 
@@ -223,8 +226,15 @@ class InputTransform {
 
 // ---- the walk over a tile of the operator
 
-/// Transforms x where the walk goes and calls `work.planes(sample, block, first, count, walk)` for planes [first, first + count) of y,
-/// whose inputs are transformed then.
+/// Planes [first, first + count) of y in a block of a sample, and the planes [z, z_end) of x that they need besides those of the part before.
+struct Part {
+  std::int64_t sample = 0;
+  TileBlock block;
+  std::int64_t first = 0, count = 0, z = 0, z_end = 0;
+};
+
+/// Transforms x where the walk goes and calls `work.planes(part, next, walk)` when the inputs of a part are transformed; `next` is the
+/// part after it, or nullptr.
 template <class Work>
 class Walk {
  public:
@@ -232,15 +242,21 @@ class Walk {
       : p_(p),
         b_(blocking),
         x_points_(x_points),
-        transform_(p, blocking, blocking.slots * blocking.tiles() * kLine, strip) {}
-
-  void run(Work& work) {
+        transform_(p, blocking, blocking.slots * blocking.tiles() * kLine, strip) {
     const std::int64_t rows = blocks_of(p_.axes[1].narrow, kOut);
     const std::int64_t columns = blocks_of(p_.axes[2].narrow, kOut);
     for (std::int64_t n = 0; n < p_.n; ++n)
       for (std::int64_t r = 0; r < rows; r += b_.rows)
         for (std::int64_t c = 0; c < columns; c += b_.columns)
-          sweep(n, {r, c, std::min(b_.rows, rows - r), std::min(b_.columns, columns - c)}, work);
+          add_sweep(n, {r, c, std::min(b_.rows, rows - r), std::min(b_.columns, columns - c)});
+  }
+
+  void run(Work& work) {
+    for (std::size_t i = 0; i < parts_.size(); ++i) {
+      const Part& part = parts_[i];
+      for (std::int64_t z = part.z; z < part.z_end; ++z) fill(part.sample, z, part.block);
+      work.planes(part, i + 1 < parts_.size() ? &parts_[i + 1] : nullptr, *this);
+    }
   }
 
   /// Where the transformed plane z of x is; nullptr if it is all padding (a ring has no slot for it).
@@ -251,15 +267,36 @@ class Walk {
   }
   [[nodiscard]] std::int64_t line_step() const { return b_.slots * b_.tiles() * kLine; }
 
+  /// The memory of x that `part` transforms.
+  [[nodiscard]] RowsToPrefetch inputs_of(const Part& part) const {
+    const auto clipped = [](std::int64_t lo, std::int64_t hi, std::int64_t extent) {
+      return std::pair(std::clamp<std::int64_t>(lo, 0, extent),
+                       std::clamp<std::int64_t>(hi, 0, extent));
+    };
+    const auto& [d, h, w] = p_.axes;
+    const std::int64_t h0 = part.block.row0 * kOut - h.pad_lo;
+    const std::int64_t w0 = part.block.column0 * kOut - w.pad_lo;
+    const auto [z_lo, z_hi] = clipped(part.z, part.z_end, d.wide);
+    const auto [h_lo, h_hi] = clipped(h0, h0 + part.block.rows * kOut + 2, h.wide);
+    const auto [w_lo, w_hi] = clipped(w0, w0 + part.block.columns * kOut + 2, w.wide);
+    return {.base = p_.x + part.sample * p_.x_sample + z_lo * p_.x_strides[0] +
+                    h_lo * p_.x_strides[1] + w_lo * p_.x_strides[2],
+            .planes = z_hi - z_lo,
+            .plane_stride = p_.x_strides[0],
+            .rows = h_hi - h_lo,
+            .row_stride = p_.x_strides[1],
+            .row_floats = (w_hi - w_lo) * p_.x_strides[2]};
+  }
+
  private:
-  void sweep(std::int64_t n, const TileBlock& block, Work& work) {
+  void add_sweep(std::int64_t n, const TileBlock& block) {
     const ConvAxis& d = p_.axes[0];
-    std::int64_t next = -d.pad_lo;  // plane of x to transform
+    std::int64_t z = -d.pad_lo;
     for (std::int64_t first = 0; first < d.narrow; first += b_.planes) {
       const std::int64_t count = std::min(b_.planes, d.narrow - first);
-      for (const std::int64_t end = first + count - d.pad_lo + p_.taps() - 1; next < end; ++next)
-        fill(n, next, block);
-      work.planes(n, block, first, count, *this);
+      const std::int64_t z_end = first + count - d.pad_lo + p_.taps() - 1;
+      parts_.push_back({n, block, first, count, z, z_end});
+      z = z_end;
     }
   }
 
@@ -278,6 +315,7 @@ class Walk {
   const Blocking& b_;
   float* x_points_;
   InputTransform transform_;
+  std::vector<Part> parts_;
 };
 
 }  // namespace HWY_NAMESPACE

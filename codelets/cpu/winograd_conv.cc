@@ -136,31 +136,33 @@ class ForwardWork {
         y_points_(y_points),
         output_(p, blocking, bias, accumulate) {}
 
-  void planes(std::int64_t n, const TileBlock& block, std::int64_t first, std::int64_t count,
-              const Walk<ForwardWork>& walk) const {
+  void planes(const Part& part, const Part* next, const Walk<ForwardWork>& walk) const {
+    const std::int64_t tiles = part.block.tiles(), runs = b_.is_linear ? 1 : part.count;
+    const std::int64_t rows = b_.is_linear ? part.count * tiles : tiles;
+    const std::int64_t outputs = p_.k_lines() * kLine;
+    Prefetcher prefetcher;
+    if (next != nullptr) prefetcher.add(walk.inputs_of(*next));
+    prefetcher.spread_over(kPoints * blocks_of(outputs, 2 * kLanes) * runs *
+                           blocks_of(rows, kMostRows));
     for (std::int64_t point = 0; point < kPoints; ++point)
-      for (std::int64_t k = 0; k < p_.k_lines() * kLine; k += 2 * kLanes) {
-        const bool is_pair = k + kLanes < p_.k_lines() * kLine;
-        if (b_.is_linear) {
-          multiply_run(walk, block, point, k, is_pair, 0, count * block.tiles(), 0);
-        } else {
-          for (std::int64_t i = 0; i < count; ++i)
-            multiply_run(walk, block, point, k, is_pair, first + i, block.tiles(),
-                         i * block.tiles());
+      for (std::int64_t k = 0; k < outputs; k += 2 * kLanes)
+        for (std::int64_t i = 0; i < runs; ++i) {
+          const Product product = product_of(walk, part, point, k, part.first + i);
+          float* out =
+              y_points_ + point * b_.y_point + k / kLine * y_line() + i * tiles * kLine + k % kLine;
+          multiply_rows(product, k + kLanes < outputs, rows, out, prefetcher);
         }
-      }
-    for (std::int64_t i = 0; i < count; ++i)
-      output_.run(y_points_ + i * block.tiles() * kLine, y_line(), block,
-                  p_.y + n * p_.y_sample + (first + i) * p_.y_strides[0]);
+    for (std::int64_t i = 0; i < part.count; ++i)
+      output_.run(y_points_ + i * tiles * kLine, y_line(), part.block,
+                  p_.y + part.sample * p_.y_sample + (part.first + i) * p_.y_strides[0]);
   }
 
  private:
   [[nodiscard]] std::int64_t y_line() const { return b_.planes * b_.tiles() * kLine; }
 
-  /// `rows` tiles from plane `plane` on, to rows `out_row` and on of the products.
-  void multiply_run(const Walk<ForwardWork>& walk, const TileBlock& block, std::int64_t point,
-                    std::int64_t k, bool is_pair, std::int64_t plane, std::int64_t rows,
-                    std::int64_t out_row) const {
+  /// The factors of the tiles from plane `plane` of y on, for outputs from k on.
+  [[nodiscard]] Product product_of(const Walk<ForwardWork>& walk, const Part& part,
+                                   std::int64_t point, std::int64_t k, std::int64_t plane) const {
     Product product;
     product.channels = p_.c;
     product.x_line = walk.line_step();
@@ -170,17 +172,21 @@ class ForwardWork {
     const float* weights =
         weights_ + k / kLine * line + point * weight_point(p_.taps(), p_.c) + k % kLine;
     for (std::int64_t t = 0; t < p_.taps(); ++t) {
-      const float* x = walk.slot(plane - p_.axes[0].pad_lo + t, block);
+      const float* x = walk.slot(plane - p_.axes[0].pad_lo + t, part.block);
       if (x == nullptr) continue;
       product.x[product.taps] = x + point * b_.x_point;
       product.weights[product.taps++] = weights + t * p_.c * kLine;
     }
-    float* out =
-        y_points_ + point * b_.y_point + k / kLine * y_line() + out_row * kLine + k % kLine;
+    return product;
+  }
+
+  static void multiply_rows(const Product& product, bool is_pair, std::int64_t rows, float* out,
+                            Prefetcher& prefetcher) {
     const auto& table = is_pair ? kMultiplyTwo : kMultiplyOne;
     const std::int64_t groups = blocks_of(rows, kMostRows);
     for (std::int64_t g = 0; g < groups; ++g) {
       const std::int64_t lo = rows * g / groups, hi = rows * (g + 1) / groups;
+      prefetcher.advance();
       table[static_cast<std::size_t>(hi - lo - 1)](product, lo, out + lo * kLine);
     }
   }

@@ -95,23 +95,32 @@ class GradientWork {
                float* y_points, float* sums)
       : p_(p), b_(blocking), dw_(dw), accumulate_(accumulate), y_points_(y_points), sums_(sums) {}
 
-  void planes(std::int64_t n, const TileBlock& block, std::int64_t first, std::int64_t count,
-              const Walk<GradientWork>& walk) {
-    for (std::int64_t i = 0; i < count; ++i)
-      transform_gradient(p_, b_, p_.y + n * p_.y_sample + (first + i) * p_.y_strides[0], block,
-                         y_line(), y_points_ + i * block.tiles() * kLine);
-    if (!b_.is_linear) {
-      for (std::int64_t line = 0; line < p_.k_lines(); ++line)
-        multiply_line(walk, block, first, count, line, sums_ + line * kLine * row_floats());
+  void planes(const Part& part, const Part* next, const Walk<GradientWork>& walk) {
+    for (std::int64_t i = 0; i < part.count; ++i)
+      transform_gradient(p_, b_,
+                         p_.y + part.sample * p_.y_sample + (part.first + i) * p_.y_strides[0],
+                         part.block, y_line(), y_points_ + i * part.block.tiles() * kLine);
+    Prefetcher prefetcher;
+    if (next != nullptr) {
+      prefetcher.add(walk.inputs_of(*next));
+      prefetcher.add(gradients_of(*next));
+    }
+    prefetcher.spread_over(kPoints * p_.k_lines() * p_.taps() * blocks_of(part.count, kMostRuns) *
+                           blocks_of(row_floats(), 2 * kLanes) * (kLine / kRows));
+    if (b_.is_linear) {  // all of a sample is there: a line of k at a time needs no more room than that
+      for (std::int64_t line = 0; line < p_.k_lines(); ++line) {
+        for (std::int64_t point = 0; point < kPoints; ++point)
+          multiply_line(walk, part, point, line, false, sums_, prefetcher);
+        write_line(line, sums_);
+      }
+      accumulate_ = true;  // the next sample adds
+    } else {
+      for (std::int64_t point = 0; point < kPoints; ++point)
+        for (std::int64_t line = 0; line < p_.k_lines(); ++line)
+          multiply_line(walk, part, point, line, has_sums_, sums_ + line * kLine * row_floats(),
+                        prefetcher);
       has_sums_ = true;
-      return;
     }
-    // All of a sample is there: a line of k at a time needs no more room than that.
-    for (std::int64_t line = 0; line < p_.k_lines(); ++line) {
-      multiply_line(walk, block, first, count, line, sums_);
-      write_line(line, sums_);
-    }
-    accumulate_ = true;  // the next sample adds
   }
 
   void finish() const {
@@ -124,43 +133,55 @@ class GradientWork {
   [[nodiscard]] std::int64_t y_line() const { return b_.planes * b_.tiles() * kLine; }
   [[nodiscard]] std::int64_t row_floats() const { return p_.c_lines() * kLine; }
 
-  void multiply_line(const Walk<GradientWork>& walk, const TileBlock& block, std::int64_t first,
-                     std::int64_t count, std::int64_t line, float* sums) const {
-    Run runs[kMostRuns];
-    const bool add = has_sums_ && !b_.is_linear;
-    for (std::int64_t point = 0; point < kPoints; ++point)
-      for (std::int64_t t = 0; t < p_.taps(); ++t)
-        for (std::int64_t i = 0; i < count || i == 0; i += kMostRuns) {
-          const std::int64_t runs_found = find_runs(
-              walk, block, first, i, std::min(count, i + kMostRuns), point, line, t, runs);
-          multiply_runs(runs, runs_found, walk.line_step(), add || i > 0,
-                        sums + point * sums_of_point(p_, b_) + t * sums_of_tap(p_, b_));
-        }
+  /// The memory of dy that `part` transforms.
+  [[nodiscard]] RowsToPrefetch gradients_of(const Part& part) const {
+    const std::int64_t h = part.block.row0 * kOut, w = part.block.column0 * kOut;
+    const std::int64_t columns = std::min(part.block.columns * kOut, p_.axes[2].narrow - w);
+    return {.base = p_.y + part.sample * p_.y_sample + part.first * p_.y_strides[0] +
+                    h * p_.y_strides[1] + w * p_.y_strides[2],
+            .planes = part.count,
+            .plane_stride = p_.y_strides[0],
+            .rows = std::min(part.block.rows * kOut, p_.axes[1].narrow - h),
+            .row_stride = p_.y_strides[1],
+            .row_floats = columns * p_.y_strides[2]};
   }
 
-  /// Planes [lo, hi) of the chunk: a run a plane of x that is there.
-  std::int64_t find_runs(const Walk<GradientWork>& walk, const TileBlock& block, std::int64_t first,
-                         std::int64_t lo, std::int64_t hi, std::int64_t point, std::int64_t line,
-                         std::int64_t tap, Run* runs) const {
+  /// The sums of one point for 16 channels of dy.
+  void multiply_line(const Walk<GradientWork>& walk, const Part& part, std::int64_t point,
+                     std::int64_t line, bool add, float* sums, Prefetcher& prefetcher) const {
+    Run runs[kMostRuns];
+    for (std::int64_t t = 0; t < p_.taps(); ++t)
+      for (std::int64_t i = 0; i < part.count; i += kMostRuns) {
+        const std::int64_t found = find_runs(walk, part, i, point, line, t, runs);
+        multiply_runs(runs, found, walk.line_step(), add || i > 0,
+                      sums + point * sums_of_point(p_, b_) + t * sums_of_tap(p_, b_), prefetcher);
+      }
+  }
+
+  /// Planes [lo, lo + kMostRuns) of the part: a run a plane of x that is there.
+  std::int64_t find_runs(const Walk<GradientWork>& walk, const Part& part, std::int64_t lo,
+                         std::int64_t point, std::int64_t line, std::int64_t tap, Run* runs) const {
     std::int64_t found = 0;
     const float* dy = y_points_ + point * b_.y_point + line * y_line();
-    for (std::int64_t i = lo; i < hi; ++i) {
-      const std::int64_t z = first + i - p_.axes[0].pad_lo + tap;
+    const std::int64_t tiles = part.block.tiles();
+    for (std::int64_t i = lo; i < std::min(part.count, lo + kMostRuns); ++i) {
+      const std::int64_t z = part.first + i - p_.axes[0].pad_lo + tap;
       if (z < 0 || z >= p_.axes[0].wide) continue;
-      runs[found++] = {dy + i * block.tiles() * kLine, walk.slot(z, block) + point * b_.x_point,
-                       block.tiles()};
+      runs[found++] = {dy + i * tiles * kLine, walk.slot(z, part.block) + point * b_.x_point,
+                       tiles};
     }
     return found;
   }
 
   void multiply_runs(const Run* runs, std::int64_t count, std::int64_t x_line, bool add,
-                     float* sums) const {
+                     float* sums, Prefetcher& prefetcher) const {
     for (std::int64_t c = 0; c < row_floats(); c += 2 * kLanes) {
       const bool is_pair = c + kLanes < row_floats();
       for (std::int64_t k = 0; k < kLine; k += kRows) {
         Run shifted[kMostRuns];
         for (std::int64_t i = 0; i < count; ++i)
           shifted[i] = {runs[i].dy + k, runs[i].x + c / kLine * x_line + c % kLine, runs[i].tiles};
+        prefetcher.advance();
         (is_pair ? multiply<2> : multiply<1>)(shifted, count, kLanes == kLine ? x_line : kLanes,
                                               row_floats(), add, sums + k * row_floats() + c);
       }
