@@ -109,7 +109,7 @@ class StepLoop {
     const std::string rate =
         fmt::format("learning rate {:.3g}", learning_rate(options_.schedule, step, options_.steps));
     const Origin origin = find_origin(saved, step);
-    throw Error(
+    throw NonFiniteError(
         fmt::format("{} ({}); {}", symptom, rate, origin.text),
         fmt::format("{} with {}",
                     saved > 0 ? fmt::format("the snapshot of step {} is good: resume", saved)

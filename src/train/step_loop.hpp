@@ -5,6 +5,7 @@
 #pragma once
 #include <cstdint>
 
+#include "base/error.hpp"
 #include "runtime/executor.hpp"
 #include "train/lr_schedule.hpp"
 
@@ -46,6 +47,12 @@ class StepLoopHooks {
   virtual bool stop_requested() = 0;
 };
 
+/// Numbers became NaN or infinite: every rank throws it alike.
+class NonFiniteError : public Error {
+ public:
+  using Error::Error;
+};
+
 struct StepLoopResult {
   std::int64_t steps_done = 0;  ///< updates in all, resumed ones included
   bool interrupted = false;
@@ -54,7 +61,7 @@ struct StepLoopResult {
 };
 
 /// Runs the loop on `executor`, whose graph has the fetch "loss". If the loss, or what is to be saved, is not finite, the steps
-/// since the last save are repeated with every value watched. @throws Error naming the step, the first such value and its layer.
+/// since the last save are repeated with every value watched. @throws NonFiniteError naming the step, the first such value and its layer.
 [[nodiscard]] StepLoopResult run_steps(runtime::Executor& executor, StepLoopHooks& hooks,
                                        const StepLoopOptions& options);
 

@@ -194,6 +194,15 @@ class Training(Workspace):
         steps = json.loads((self.path / "runs/long/summary.json").read_text())["steps"]
         self.hpdlf("train", "--resume", "runs/long", "--quiet", "--set", f"train.steps={steps + 3}")
 
+    def test_resumes_and_predicts_with_another_patch_and_batch(self):
+        self.train("data.patch=16,16,16")
+
+        self.hpdlf("train", "--resume", "runs/run", "--quiet", "--set", "data.patch=8,16,12", "--set", "train.batch=2", "--set", "train.steps=10")
+        self.hpdlf("predict", "runs/run", "image.nii.gz", "-o", "out.nii.gz", "--set", "data.patch=20,16,16")
+
+        self.assertEqual(json.loads((self.path / "runs/run/summary.json").read_text())["steps"], 10)
+        self.assertEqual(read_header(self.path / "out.nii.gz")[0], self.EXTENTS)
+
     def test_predicts_other_sizes(self):
         self.train()
         write_nifti(self.path / "other.nii.gz", (31, 19, 40), image_at)
@@ -281,7 +290,13 @@ class BadInput(Workspace):
 
     def test_snapshot_of_another_network(self):
         self.train()
-        self.fails("train", "--resume", "runs/run", "--set", "network.filters=8,16", "--set", "train.steps=9", say=["4-8", "8-16"])
+        self.fails("train", "--resume", "runs/run", "--set", "network.filters=8,16", "--set", "train.steps=9",
+                   say=["4-8", "8-16", 'parameter "inp.0.0.weight" is f32[4,3,3,3,1], but f32[8,3,3,3,1] is expected'])
+        self.fails("train", "--resume", "runs/run", "--set", "optimizer.name=sgd", "--set", "train.steps=9",
+                   say=['state "inp.0.0.weight.momentum_buffer" is missing'])
+        write_nifti(self.path / "two.nii.gz", self.EXTENTS, image_at)
+        self.fails("predict", "runs/run", "image.nii.gz;two.nii.gz", "-o", "out.nii.gz",
+                   say=['parameter "inp.0.0.weight" is f32[4,3,3,3,1], but f32[4,3,3,3,2] is expected', "channels"])
 
     def test_damaged_snapshot(self):
         self.train()
