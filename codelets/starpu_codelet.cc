@@ -2,6 +2,8 @@
 
 #include <chrono>
 
+#include "base/finite.hpp"
+
 namespace hpdlf::codelets {
 namespace {
 
@@ -9,6 +11,11 @@ std::int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
              std::chrono::steady_clock::now().time_since_epoch())
       .count();
+}
+
+void watch_outputs(const TaskRecord& record, const KernelArgs& args, FiniteWatch& watch) {
+  for (std::size_t i = 0; i < args.outputs.size(); ++i)
+    if (!all_finite(args.outputs[i])) watch.note({record.task, static_cast<int>(i)});
 }
 
 void run_kernel(const TaskRecord& record, const StepTasks& step, void** buffers) {
@@ -27,6 +34,7 @@ void run_kernel(const TaskRecord& record, const StepTasks& step, void** buffers)
   args.seed = step.seed;
   args.step = step.step;
   record.kernel->run(args);
+  if (step.watch != nullptr && !record.is_fetch) watch_outputs(record, args, *step.watch);
 }
 
 /// The entry of every task on a CPU worker.
@@ -62,6 +70,19 @@ std::optional<FailureLatch::Failure> FailureLatch::take() {
   if (!is_set()) return std::nullopt;
   is_set_.store(false, std::memory_order_release);
   return std::exchange(failure_, {});
+}
+
+void FiniteWatch::note(Finding finding) noexcept {
+  const std::int64_t key = (static_cast<std::int64_t>(finding.task) << 32) + finding.output;
+  std::int64_t known = first_.load();
+  while (key < known && !first_.compare_exchange_weak(known, key)) {
+  }
+}
+
+std::optional<FiniteWatch::Finding> FiniteWatch::take() {
+  const std::int64_t key = first_.exchange(kNothing);
+  if (key == kNothing) return std::nullopt;
+  return Finding{static_cast<int>(key >> 32), static_cast<int>(key & 0xffffffff)};
 }
 
 KernelArgs shape_args(const TaskRecord& record, std::vector<TensorView>& views) {

@@ -42,6 +42,23 @@ class FailureLatch {
   Failure failure_;
 };
 
+/// Keeps the first output, in the order of the task graph, that is not finite.
+class FiniteWatch {
+ public:
+  struct Finding {
+    int task = -1;    ///< TaskRecord::task
+    int output = -1;  ///< index among the task's outputs
+  };
+  /// Called by any thread.
+  void note(Finding finding) noexcept;
+  /// Empties the watch. No task may be running.
+  [[nodiscard]] std::optional<Finding> take();
+
+ private:
+  std::atomic<std::int64_t> first_ = kNothing;  ///< task, then output: one number to compare
+  static constexpr std::int64_t kNothing = INT64_MAX;
+};
+
 /// Where a task finds one operand.
 struct BoundOperand {
   TensorView view;          ///< complete but for `data`
@@ -83,6 +100,7 @@ class StepTasks {
   std::int64_t step = 0;
   std::uint64_t seed = 0;
   FailureLatch* latch = nullptr;
+  FiniteWatch* watch = nullptr;                      ///< null: outputs are not looked at
   std::span<const std::span<std::byte>> workspaces;  ///< one a worker
   std::vector<void*> host;                           ///< memory of the host tensors of this step
 };

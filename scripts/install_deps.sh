@@ -33,9 +33,12 @@ readonly TEST_PACKAGES="libgtest-dev libgmock-dev libbenchmark-dev"
 readonly CHECK_TOOLS="clang-format-14|clang-format:clang-format-14|clang-format clang-tidy:clang-tidy
   vite:vite Xvfb:xvfb xauth:xauth rsvg-convert:librsvg2-bin"
 
+# Absolute, since the folder changes while StarPU is built: this script may be called by a relative path, and the
+# variables may hold relative ones.
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cache=${HPDLF_CACHE_DIR:-$HOME/.cache/hpdlf}
-deps_dir=${HPDLF_DEPS_DIR:-}
+readonly self=$repo/scripts/${BASH_SOURCE[0]##*/}
+cache=$(realpath -m -- "${HPDLF_CACHE_DIR:-$HOME/.cache/hpdlf}")
+deps_dir=${HPDLF_DEPS_DIR:+$(realpath -m -- "$HPDLF_DEPS_DIR")}
 with_tests=no
 
 say() { printf '[deps] %s\n' "$*"; }
@@ -317,7 +320,7 @@ ensure_onednn() {  # sets dnnl_prefix (empty: the system's)
 # ---- all of it -------------------------------------------------------------------------------------
 
 # What a finished installation is recorded as: this script, the system's answer, the options.
-stamp_text() { echo "$(sha256sum <"${BASH_SOURCE[0]}") tests=$1"; }
+stamp_text() { echo "$(sha256sum <"$self") tests=$1"; }
 
 is_complete() {
   local stamp=$cache/deps.stamp prefix
@@ -334,7 +337,7 @@ main() {
   for argument in "$@"; do
     case $argument in
       --with-tests) with_tests=yes ;;
-      -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; exit 0 ;;
+      -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$self"; exit 0 ;;
       *) die "unknown argument \"$argument\"" "$0 $*" "$0 --help" ;;
     esac
   done

@@ -21,6 +21,8 @@ struct PredictRequest {
   std::filesystem::path snapshot;  ///< run folder, its snapshots folder, or one snapshot
   std::string image;               ///< NIfTI file; channels separated by ';'
   std::filesystem::path output;    ///< NIfTI labels, on the grid of the image
+  std::vector<std::string>
+      overrides;  ///< key=value, of the configuration that the snapshot carries
 };
 int predict_unet3d(const PredictRequest& request);
 

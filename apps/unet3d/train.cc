@@ -76,8 +76,19 @@ class TrainCommand {
         {.cpu_workers = options_.workers > 0 ? static_cast<int>(options_.workers) : -1,
          .scheduler = options_.scheduler,
          .trace_dir = request_.trace ? trace_folder().string() : ""});
+    return or_end_all_ranks(session, [&] { return run(session, data, window); });
+  }
+
+  /// With several ranks an error ends all of them, and must do so while the executors live: destroying one waits for the others.
+  template <class Work>
+  static int or_end_all_ranks(runtime::Session& session, const Work& work) {
     try {
-      return run(session, data, window);
+      return work();
+    } catch (const train::NonFiniteError& e) {
+      if (session.ranks() == 1) throw;
+      if (session.rank() == 0) fmt::print(stderr, "error: {}\n", e.what());
+      session.barrier();  // nobody ends the first rank before it has spoken
+      session.abort_all(1);
     } catch (const Error& e) {
       if (session.ranks() == 1) throw;
       fmt::print(stderr, "error on rank {}: {}\n", session.rank(), e.what());
@@ -126,17 +137,19 @@ class TrainCommand {
     UNet3dTraining training({session, options_, data, step, folder, executor, inference,
                              config_text, request_.quiet, request_.trace ? &trace : nullptr},
                             window, first);
-    const train::StepLoopResult result =
-        train::run_steps(executor, training,
-                         {.first_step = first,
-                          .steps = options_.steps,
-                          .validate_every = options_.validate_every,
-                          .snapshot_every = options_.snapshot_every,
-                          .schedule = options_.schedule});
-    finish(session, data, step, model, folder, executor, inference, training, result);
-    if (request_.trace && is_first_) trace.write(trace_folder() / "trace.json");
-    session.barrier();
-    return result.interrupted ? kInterruptedExitCode : 0;
+    return or_end_all_ranks(session, [&] {
+      const train::StepLoopResult result =
+          train::run_steps(executor, training,
+                           {.first_step = first,
+                            .steps = options_.steps,
+                            .validate_every = options_.validate_every,
+                            .snapshot_every = options_.snapshot_every,
+                            .schedule = options_.schedule});
+      finish(session, data, step, model, folder, executor, inference, training, result);
+      if (request_.trace && is_first_) trace.write(trace_folder() / "trace.json");
+      session.barrier();
+      return result.interrupted ? kInterruptedExitCode : 0;
+    });
   }
 
   /// Batches that are loaded, waiting, or read by the two steps in flight.
@@ -238,7 +251,8 @@ int train_unet3d(const TrainRequest& request) { return TrainCommand(request).run
 
 int predict_unet3d(const PredictRequest& request) {
   const train::Snapshot snapshot = train::load_snapshot(request.snapshot);
-  Config config = Config::from_text(config_of(snapshot), snapshot.folder / "config.toml");
+  Config config =
+      Config::from_text(config_of(snapshot), snapshot.folder / "config.toml", request.overrides);
   const UNet3dAppOptions options = read_options(config);
 
   train::VolumeDataOptions prepared = options.data;
@@ -253,6 +267,7 @@ int predict_unet3d(const PredictRequest& request) {
   if (options.data.split == "hemispheres") extents[0] /= 2;
   train::VolumeCase one{"image", {extents, image.affine, {}}, {}};
   UNet3dInference net(session, model, options, window_extents(options, {one}), image.extents[3]);
+  train::check_network(snapshot, net.graph(), network_name(options, net.graph()));
   for (const auto& value : net.graph().values()) {
     if (value.role != graph::Role::parameter) continue;
     const train::SnapshotTensor& tensor = snapshot.tensor(value.name);

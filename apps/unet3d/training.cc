@@ -6,6 +6,7 @@
 
 #include "apps/unet3d/network.hpp"
 #include "base/atomic_file.hpp"
+#include "base/finite.hpp"
 #include "base/hash.hpp"
 #include "base/interrupt.hpp"
 
@@ -72,11 +73,12 @@ RunFolder::RunFolder(fs::path path, bool is_new, bool writes)
 
 UNet3dTraining::UNet3dTraining(Parts parts, const Extents& window, std::int64_t first_step)
     : parts_(std::move(parts)),
-      loader_(parts_.data.train, loader_options(parts_.options, window), first_step),
+      window_(window),
       progress_({.style = parts_.quiet || !parts_.folder.writes()
                               ? train::ProgressOptions::Style::quiet
                               : train::ProgressOptions::Style::automatic}),
       voxels_per_step_(static_cast<double>(window.elements() * parts_.options.batch)) {
+  start_loader(first_step);
   if (!parts_.folder.writes()) return;
   metrics_ = std::make_unique<train::MetricsLog>(parts_.folder.path(),
                                                  metric_columns(parts_.options), first_step);
@@ -84,8 +86,14 @@ UNet3dTraining::UNet3dTraining(Parts parts, const Extents& window, std::int64_t 
                                                   static_cast<int>(parts_.options.keep_snapshots));
 }
 
+void UNet3dTraining::start_loader(std::int64_t first_step) {
+  loader_.reset();  // the threads of the old one end before those of the new one begin
+  loader_ = std::make_unique<train::Loader>(parts_.data.train,
+                                            loader_options(parts_.options, window_), first_step);
+}
+
 runtime::StepInputs UNet3dTraining::inputs(std::int64_t step) {
-  const train::Batch batch = loader_.next();
+  const train::Batch batch = loader_->next();
   HPDLF_ASSERT(batch.index == step, "the loader gave batch {} for step {}", batch.index, step);
   const graph::Graph& g = *parts_.step.graph;
   return {{g.find(kImageInput), batch.image}, {g.find(kLabelsInput), batch.labels}};
@@ -132,23 +140,26 @@ void UNet3dTraining::validate(std::int64_t step) {
   history_.validations.push_back(std::move(v));
 }
 
-void UNet3dTraining::save(std::int64_t step) {
+bool UNet3dTraining::save(std::int64_t step) {
   const graph::Graph& g = *parts_.step.graph;
   std::vector<train::SnapshotTensor> tensors;
+  bool is_finite = true;
   for (std::size_t i = 0; i < g.values().size(); ++i) {
     const graph::Value& value = g.values()[i];
     if (!is_kept(value)) continue;
     const auto content = parts_.executor.read(static_cast<graph::ValueId>(i), 0);
+    if (content == nullptr) continue;
+    is_finite = is_finite && all_finite(content->data, value.type.dtype);
     if (store_ != nullptr) tensors.push_back({value.name, value.type, content->data, content});
   }
-  if (store_ == nullptr) return;
+  if (parts_.session.any(!is_finite)) return false;
+  if (store_ == nullptr) return true;
   const std::string& text = parts_.config_text;
   tensors.push_back({kConfigTensor,
                      {DType::u8, {static_cast<std::int64_t>(text.size())}},
                      std::as_bytes(std::span(text)),
                      nullptr});
   train::SnapshotInfo info{.network = network_name(parts_.options, g),
-                           .fingerprint = g.fingerprint(),
                            .step = step,
                            .config_hash = fmt::format("{:016x}", Hash().add(text).value()),
                            .loader_position = fmt::format("{}", step),
@@ -157,6 +168,22 @@ void UNet3dTraining::save(std::int64_t step) {
   if (!history_.steps.empty()) info.metrics["loss"] = history_.steps.back().loss;
   if (!history_.validations.empty()) info.metrics["mean_dice"] = history_.validations.back().mean();
   store_->save(info, tensors);
+  return true;
+}
+
+std::int64_t UNet3dTraining::restore() {
+  const fs::path folder = parts_.folder.snapshots();
+  // All ranks wait here until the first has written, and do what it does.
+  const bool is_saved = parts_.session.any(store_ != nullptr && !store_->list().empty());
+  std::int64_t step = 0;
+  if (is_saved)
+    step = resume_from(folder, parts_.executor, network_name(parts_.options, *parts_.step.graph));
+  else
+    parts_.executor.initialise();
+  progress_.message(
+      fmt::format("not finite: repeating the steps after {} to find out where it begins", step));
+  start_loader(step);
+  return step;
 }
 
 bool UNet3dTraining::stop_requested() { return parts_.session.any(InterruptGuard::requested()); }
@@ -165,14 +192,11 @@ std::int64_t resume_from(const fs::path& path, runtime::Executor& executor,
                          const std::string& network) {
   const train::Snapshot snapshot = train::load_snapshot(path);
   const graph::Graph& g = *executor.task_graph().graph;
-  train::check_network(snapshot, network, g.fingerprint());
+  train::check_network(snapshot, g, network);
   for (std::size_t i = 0; i < g.values().size(); ++i) {
     const graph::Value& value = g.values()[i];
     if (!is_kept(value)) continue;
     const train::SnapshotTensor& tensor = snapshot.tensor(value.name);
-    HPDLF_CHECK(tensor.type == value.type, "snapshot {}: {} is {}, the network's is {}",
-                snapshot.folder.string(), value.name, to_string(tensor.type),
-                to_string(value.type));
     runtime::HostTensor content(value.type);
     std::copy(tensor.bytes.begin(), tensor.bytes.end(), content.data.begin());
     executor.write(static_cast<graph::ValueId>(i), content);

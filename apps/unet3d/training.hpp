@@ -72,7 +72,8 @@ class UNet3dTraining : public train::StepLoopHooks {
   runtime::StepInputs inputs(std::int64_t step) override;
   void on_step(const train::StepReport& report) override;
   void validate(std::int64_t step) override;
-  void save(std::int64_t step) override;
+  bool save(std::int64_t step) override;
+  std::int64_t restore() override;
   bool stop_requested() override;
 
   [[nodiscard]] const History& history() const { return history_; }
@@ -80,8 +81,11 @@ class UNet3dTraining : public train::StepLoopHooks {
   [[nodiscard]] const std::vector<train::LabelVolume>& predictions() const { return predictions_; }
 
  private:
+  void start_loader(std::int64_t first_step);
+
   Parts parts_;
-  train::Loader loader_;
+  Extents window_;
+  std::unique_ptr<train::Loader> loader_;
   train::Progress progress_;
   std::unique_ptr<train::MetricsLog> metrics_;
   std::unique_ptr<train::SnapshotStore> store_;

@@ -50,6 +50,10 @@ void add_predict(CLI::App& app, Action& action) {
       ->required();
   cmd->add_option("-o,--output", request->output, "NIfTI labels to write, on the image's grid")
       ->required();
+  cmd->add_option("--set", request->overrides,
+                  "Override a key of the run's configuration: --set data.patch=64,64,64")
+      ->type_name("KEY=VALUE")
+      ->take_all();
   cmd->callback(
       [request, &action] { action = [request] { return apps::predict_unet3d(*request); }; });
 }

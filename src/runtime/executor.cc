@@ -92,6 +92,7 @@ struct Executor::Impl {
   BoundGraph bound;
   ExecutorOptions options;
   codelets::FailureLatch latch;
+  codelets::FiniteWatch watch;
   std::array<Step, kStepsInFlight> steps;
   std::vector<TaskTime> last_times;
   std::int64_t next_step = 0;
@@ -267,6 +268,28 @@ void Executor::write(graph::ValueId value, const HostTensor& content) {
   impl_->drain();
   scatter(impl_->bound, value, content);
   impl_->without_content.erase(value);
+}
+
+void Executor::watch_finiteness(bool on) {
+  impl_->drain();
+  (void)impl_->watch.take();
+  for (Step& step : impl_->steps) step.watch = on ? &impl_->watch : nullptr;
+}
+
+std::optional<NonFinite> Executor::first_non_finite() {
+  impl_->drain();
+  // One place a rank, 0 in those of the others: combining them tells every rank all findings.
+  Comm& comm = *impl_->session.comm;
+  std::vector<std::int64_t> keys(static_cast<std::size_t>(comm.ranks()));
+  if (const auto own = impl_->watch.take())
+    keys[static_cast<std::size_t>(comm.rank())] =
+        ((static_cast<std::int64_t>(own->task) + 1) << 32) + own->output;
+  comm.combine(std::as_writable_bytes(std::span(keys)), -1);
+  std::erase(keys, 0);
+  if (keys.empty()) return std::nullopt;
+  const std::int64_t first = *std::min_element(keys.begin(), keys.end());
+  return NonFinite{static_cast<partition::TaskId>((first >> 32) - 1),
+                   static_cast<int>(first & 0xffffffff)};
 }
 
 const partition::TaskGraph& Executor::task_graph() const { return impl_->bound.graph(); }

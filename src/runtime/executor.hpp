@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -47,6 +48,12 @@ struct StepResult {
   double submit_us = 0;                          ///< time submit() took
 };
 
+/// An output of a task that holds NaN or infinity.
+struct NonFinite {
+  partition::TaskId task = -1;
+  int output = 0;  ///< index among the task's outputs: its tile is access[inputs + output]
+};
+
 struct ExecutorOptions {
   std::uint64_t seed = 0;
   bool record_times = false;  ///< keep TaskTime of the last finished step
@@ -82,6 +89,12 @@ class Executor {
   [[nodiscard]] std::shared_ptr<HostTensor> read(graph::ValueId value, int to = -1);
   /// Sets parameter or state `value` on the ranks that hold it; every rank gives the same content. Drains first.
   void write(graph::ValueId value, const HostTensor& content);
+
+  /// While on, every task searches its outputs for NaN and infinity; costs nothing while off. Drains first.
+  void watch_finiteness(bool on);
+  /// The first output, in the task graph's order, that was not finite in the steps since watch_finiteness(true) or the
+  /// last call; the same on every rank. Drains first.
+  [[nodiscard]] std::optional<NonFinite> first_non_finite();
 
   [[nodiscard]] const partition::TaskGraph& task_graph() const;
   /// With record_times: the tasks of the last step that has ended (this rank's), by start.

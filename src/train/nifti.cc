@@ -1,11 +1,13 @@
 #include "train/nifti.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <memory>
 #include <nifti2_io.h>
+#include <span>
 #include <zlib.h>
 
 #include "base/atomic_file.hpp"
@@ -48,28 +50,103 @@ ImagePtr read_header(const fs::path& path) {
   return image;
 }
 
-/// The raw voxels, read piece by piece so that a header that promises too much costs no memory.
-std::vector<std::byte> read_raw(const fs::path& path, const nifti_image& image) {
-  struct File {
-    znzFile handle;
-    ~File() {
-      if (handle != nullptr) znzclose(handle);
-    }
-  } file{znzopen(image.iname, "rb", nifti_is_gzfile(image.iname))};
-  HPDLF_CHECK(file.handle != nullptr, "{}: cannot be opened", path.string());
-  znzseek(file.handle, image.iname_offset, SEEK_SET);
-  const auto total = static_cast<std::size_t>(image.nvox) * static_cast<std::size_t>(image.nbyper);
-  constexpr std::size_t kPiece = std::size_t{16} << 20;
-  std::vector<std::byte> data;
-  while (data.size() < total) {
-    const std::size_t have = data.size();
-    const std::size_t want = std::min(kPiece, total - have);
-    data.resize(have + want);
-    const std::size_t got = znzread(data.data() + have, 1, want, file.handle);
-    HPDLF_CHECK(got == want,
-                "{} is truncated: its header promises {} bytes of voxels, {} are there",
-                path.string(), total, have + std::min(got, want));
+constexpr int kGzipWindow = 15 + 16;  // zlib: the largest window, with gzip's header and checksum
+
+/// Unpacks gzip data, as many members as there are, and checks them to their end. Bytes behind the last member are ignored.
+class Gunzip {
+ public:
+  Gunzip(const fs::path& path, std::span<const std::byte> packed) : path_(path), packed_(packed) {
+    HPDLF_ASSERT(inflateInit2(&stream_, kGzipWindow) == Z_OK, "zlib");
   }
+  ~Gunzip() { inflateEnd(&stream_); }
+  Gunzip(const Gunzip&) = delete;
+  Gunzip& operator=(const Gunzip&) = delete;
+
+  [[nodiscard]] static bool is_gzip(std::span<const std::byte> data) {
+    return data.size() >= 2 && data[0] == std::byte{0x1f} && data[1] == std::byte{0x8b};
+  }
+
+  /// @returns the bytes unpacked: fewer than asked for only if the file ends (ended() tells whether as it should).
+  /// @throws Error if the data is damaged or does not have the checksum or length that gzip stored with it.
+  std::size_t read(std::span<std::byte> to) {
+    stream_.next_out = reinterpret_cast<Bytef*>(to.data());
+    stream_.avail_out = static_cast<uInt>(to.size());
+    while (!ended_ && stream_.avail_out > 0) {
+      if (stream_.avail_in == 0 && !feed()) break;
+      const int status = inflate(&stream_, Z_NO_FLUSH);
+      if (status == Z_STREAM_END) {
+        end_member();
+      } else if (status != Z_OK && status != Z_BUF_ERROR) {
+        throw Error(
+            fmt::format("{} is damaged: its content does not have the checksum (CRC-32) or "
+                        "the form that gzip gave it ({})",
+                        path_.string(), stream_.msg != nullptr ? stream_.msg : "no reason"),
+            fmt::format("copy or download it again; `gzip -t {}` tests it", path_.string()));
+      }
+    }
+    return to.size() - stream_.avail_out;
+  }
+  /// The last member was whole.
+  [[nodiscard]] bool ended() const { return ended_; }
+
+ private:
+  bool feed() {
+    constexpr std::size_t kMost = std::size_t{1} << 30;  // zlib counts in 32 bits
+    const std::size_t size = std::min(kMost, packed_.size());
+    stream_.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(packed_.data()));
+    stream_.avail_in = static_cast<uInt>(size);
+    packed_ = packed_.subspan(size);
+    return size > 0;
+  }
+  void end_member() {
+    if (stream_.avail_in == 0) feed();
+    ended_ = !is_gzip(std::as_bytes(std::span(stream_.next_in, stream_.avail_in)));
+    if (!ended_) inflateReset(&stream_);
+  }
+
+  const fs::path& path_;
+  std::span<const std::byte> packed_;  ///< what zlib has not been given yet
+  z_stream stream_{};
+  bool ended_ = false;
+};
+
+/// The first `size` bytes that `packed` holds, or all if there are fewer; grows piece by piece so that a header that
+/// promises too much costs no memory.
+std::vector<std::byte> gunzip(const fs::path& path, std::span<const std::byte> packed,
+                              std::size_t size) {
+  constexpr std::size_t kPiece = std::size_t{16} << 20;
+  Gunzip reader(path, packed);
+  std::vector<std::byte> data;
+  for (std::size_t got = kPiece; got == kPiece;) {
+    const std::size_t have = data.size();
+    const std::size_t want = std::min(kPiece, size - have);
+    data.resize(have + want);
+    got = reader.read(std::span(data).subspan(have));
+    data.resize(have + got);
+  }
+  std::array<std::byte, 4096> rest;
+  while (reader.read(rest) > 0) {  // the checksum is at the end
+  }
+  HPDLF_CHECK(reader.ended() || data.size() < size,
+              "{} is truncated: its voxels are there, but not all of gzip's checksum at its end",
+              path.string());
+  return data;
+}
+
+/// The raw voxels.
+std::vector<std::byte> read_raw(const fs::path& path, const nifti_image& image) {
+  const auto offset = static_cast<std::size_t>(image.iname_offset);
+  const auto total = static_cast<std::size_t>(image.nvox) * static_cast<std::size_t>(image.nbyper);
+  std::vector<std::byte> data =
+      read_file(image.iname);  // a pair of files has its voxels in another
+  if (nifti_is_gzfile(image.iname) != 0 && Gunzip::is_gzip(data))
+    data = gunzip(image.iname, data, offset + total);
+  const std::size_t there = data.size() - std::min(data.size(), offset);
+  HPDLF_CHECK(there >= total,
+              "{} is truncated: its header promises {} bytes of voxels, {} are there",
+              path.string(), total, there);
+  data.erase(data.begin(), data.begin() + static_cast<std::ptrdiff_t>(offset));
+  data.resize(total);
   if (image.swapsize > 1 && image.byteorder != nifti_short_order())
     nifti_swap_Nbytes(static_cast<std::int64_t>(total) / image.swapsize, image.swapsize,
                       data.data());
@@ -181,7 +258,6 @@ nifti_1_header header_of(const LabelVolume& labels) {
 
 /// Atomic writing wants the whole content, and niftilib reports no failed write: so both compression and writing are ours.
 std::vector<std::byte> gzip(const std::vector<std::byte>& content) {
-  constexpr int kGzipWindow = 15 + 16;  // the largest window, with gzip's header
   z_stream stream{};
   HPDLF_ASSERT(deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, kGzipWindow, 8,
                             Z_DEFAULT_STRATEGY) == Z_OK,

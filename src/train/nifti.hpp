@@ -10,7 +10,7 @@
 namespace hpdlf::train {
 
 /// Reads a 3-D image (or 4-D: the fourth axis becomes channels) of any NIfTI data type as float, scaling applied.
-/// @throws Error naming the file if it is missing, truncated, no NIfTI, not 3-D or 4-D, or holds NaN or Inf (how many, the first position).
+/// @throws Error naming the file if it is missing, truncated, damaged (gzip's checksum), no NIfTI, not 3-D or 4-D, or holds NaN or Inf (how many, the first position).
 [[nodiscard]] Volume read_image(const std::filesystem::path& path);
 
 /// The integer values of a label file, before they are mapped to classes.

@@ -83,10 +83,6 @@ Manifest from_json(const json& root) {
   Manifest manifest;
   SnapshotInfo& info = manifest.info;
   info.network = root.at("network").at("name").get<std::string>();
-  const auto fingerprint = root.at("network").at("fingerprint").get<std::string>();
-  const auto parsed = std::from_chars(fingerprint.data(), fingerprint.data() + fingerprint.size(),
-                                      info.fingerprint, 16);
-  HPDLF_CHECK(parsed.ec == std::errc(), "`{}` is no fingerprint", fingerprint);
   info.step = root.at("step").get<std::int64_t>();
   info.config_hash = root.at("config_hash").get<std::string>();
   info.loader_position = root.at("loader_position").get<std::string>();
@@ -104,8 +100,7 @@ std::string to_json(const Manifest& manifest) {
   nlohmann::ordered_json root;
   root["format"] = kFormat;
   root["version"] = kVersion;
-  root["network"] = {{"name", info.network},
-                     {"fingerprint", fmt::format("{:016x}", info.fingerprint)}};
+  root["network"] = {{"name", info.network}};
   root["step"] = info.step;
   root["config_hash"] = info.config_hash;
   root["loader_position"] = info.loader_position;

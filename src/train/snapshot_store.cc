@@ -4,6 +4,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <fmt/ranges.h>
+#include <map>
 #include <optional>
 #include <set>
 #include <sys/file.h>
@@ -164,14 +165,27 @@ Snapshot load_snapshot(const fs::path& path) {
   }
 }
 
-void check_network(const Snapshot& snapshot, const std::string& network,
-                   std::uint64_t fingerprint) {
-  if (snapshot.info.fingerprint == fingerprint) return;
-  throw Error(fmt::format("snapshot {} is of the network \"{}\" (fingerprint {:016x}), but this is "
-                          "\"{}\" (fingerprint {:016x})",
-                          snapshot.folder.string(), snapshot.info.network,
-                          snapshot.info.fingerprint, network, fingerprint),
-              "use the config.toml of the run that the snapshot belongs to");
+void check_network(const Snapshot& snapshot, const graph::Graph& graph,
+                   const std::string& network) {
+  std::map<std::string_view, const SnapshotTensor*> known;
+  for (const SnapshotTensor& tensor : snapshot.tensors) known[tensor.name] = &tensor;
+  for (const graph::Value& value : graph.values()) {
+    if (value.role != graph::Role::parameter && value.role != graph::Role::state) continue;
+    const auto found = known.find(value.name);
+    if (found != known.end() && found->second->type == value.type) continue;
+    throw Error(
+        fmt::format(
+            "snapshot {} is of another network: it is of \"{}\", this is \"{}\"; {} \"{}\" {}, "
+            "but {} is expected",
+            snapshot.folder.string(), snapshot.info.network, network,
+            value.role == graph::Role::parameter ? "parameter" : "state", value.name,
+            found == known.end() ? "is missing"
+                                 : fmt::format("is {}", graph::to_string(found->second->type)),
+            graph::to_string(value.type)),
+        "use the [network], the [optimizer], the classes and the channels of the config.toml of "
+        "the "
+        "run that the snapshot belongs to; patch and batch may differ");
+  }
 }
 
 SnapshotStore::SnapshotStore(fs::path folder, int keep_last)

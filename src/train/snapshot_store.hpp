@@ -33,9 +33,7 @@ struct SnapshotTensor {
 
 /// Where training stood. The texts belong to those who write them (JSON, hex, ...); the store keeps them as they are.
 struct SnapshotInfo {
-  std::string network;  ///< for people: "unet3d 16-32-64-128, 1,401,333 parameters"
-  std::uint64_t fingerprint =
-      0;  ///< of the network; a snapshot loads only into one of the same fingerprint
+  std::string network;          ///< for people: "unet3d 16-32-64-128, 1,401,333 parameters"
   std::int64_t step = 0;        ///< updates done
   std::string config_hash;      ///< of the effective configuration
   std::string loader_position;  ///< what the data loader needs to go on
@@ -60,8 +58,11 @@ struct Snapshot {
 /// @throws Error naming file, tensor, what is wrong, and the newest older snapshot that is whole.
 [[nodiscard]] Snapshot load_snapshot(const std::filesystem::path& path);
 
-/// @throws Error naming both networks if `snapshot` is not of the network with this fingerprint.
-void check_network(const Snapshot& snapshot, const std::string& network, std::uint64_t fingerprint);
+/// Checks that `snapshot` has every parameter and state of `graph` (the optimizer's too, if it trains), by name and type.
+/// What is not the network's may differ: patch, batch, plan. Tensors that `graph` has no use for are left alone.
+/// @param network  name of the network of `graph`.
+/// @throws Error naming both networks and the first tensor that differs, found and expected.
+void check_network(const Snapshot& snapshot, const graph::Graph& graph, const std::string& network);
 
 /// Writes the snapshots of one run. One process at a time; save() may be called from any one thread at a time.
 class SnapshotStore {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "train/non_finite.hpp"
 #include "train/optimizer.hpp"
 
 namespace hpdlf::train {
@@ -24,15 +25,14 @@ runtime::HostTensorPtr scalar(double value) {
 class StepLoop {
  public:
   StepLoop(runtime::Executor& executor, StepLoopHooks& hooks, const StepLoopOptions& options)
-      : executor_(executor), hooks_(hooks), options_(options), inputs_(scalar_inputs()) {}
+      : executor_(executor), hooks_(hooks), options_(options), scalars_(scalar_inputs()) {}
 
   StepLoopResult run() {
     executor_.set_next_step(options_.first_step);
     StepLoopResult result;
     std::int64_t step = options_.first_step;
     for (; step < options_.steps; ++step) {
-      runtime::StepInputs batch = hooks_.inputs(step);
-      add_scalars(batch, step);
+      const runtime::StepInputs batch = inputs(step);
       submitted_.push_back(now());
       executor_.submit(batch);
       if (step > options_.first_step) finish(step - 1);
@@ -69,12 +69,15 @@ class StepLoop {
     return ids;
   }
 
-  void add_scalars(runtime::StepInputs& batch, std::int64_t step) const {
-    if (inputs_.learning_rate != graph::kNone)
-      batch[inputs_.learning_rate] = scalar(learning_rate(options_.schedule, step, options_.steps));
-    if (inputs_.beta1 != graph::kNone)
-      batch[inputs_.beta1] = scalar(cycled_momentum(options_.schedule, step, options_.steps));
-    if (inputs_.step != graph::kNone) batch[inputs_.step] = scalar(static_cast<double>(step + 1));
+  runtime::StepInputs inputs(std::int64_t step) const {
+    runtime::StepInputs batch = hooks_.inputs(step);
+    if (scalars_.learning_rate != graph::kNone)
+      batch[scalars_.learning_rate] =
+          scalar(learning_rate(options_.schedule, step, options_.steps));
+    if (scalars_.beta1 != graph::kNone)
+      batch[scalars_.beta1] = scalar(cycled_momentum(options_.schedule, step, options_.steps));
+    if (scalars_.step != graph::kNone) batch[scalars_.step] = scalar(static_cast<double>(step + 1));
+    return batch;
   }
 
   /// After `done` steps: at the end, and every `period` steps if that is not 0.
@@ -93,27 +96,58 @@ class StepLoop {
     report.seconds =
         end - std::max(last_end_, submitted_[static_cast<std::size_t>(step - options_.first_step)]);
     finished_ = step + 1;
-    if (!std::isfinite(report.loss)) fail_non_finite(report);
+    if (!std::isfinite(report.loss))
+      fail_non_finite(step, fmt::format("the loss of step {} is {}", step + 1, report.loss));
     seconds_.push_back(report.seconds);
     hooks_.on_step(report);
     last_end_ = now();
   }
 
-  [[noreturn]] void fail_non_finite(const StepReport& report) {
+  [[noreturn]] void fail_non_finite(std::int64_t step, const std::string& symptom) {
     executor_.drain();
-    throw Error(
-        fmt::format(
-            "the loss of step {} is {}; the steps before were finite (learning rate {:.3g})",
-            report.step + 1, report.loss, report.learning_rate),
-        "the last snapshot is untouched: resume from it with a lower `optimizer.learning_rate` or "
-        "a longer "
-        "`schedule.warmup`, and look at the images for extreme intensities");
+    const std::int64_t saved = hooks_.restore();
+    const std::string rate =
+        fmt::format("learning rate {:.3g}", learning_rate(options_.schedule, step, options_.steps));
+    const Origin origin = find_origin(saved, step);
+    throw NonFiniteError(
+        fmt::format("{} ({}); {}", symptom, rate, origin.text),
+        fmt::format("{} with {}",
+                    saved > 0 ? fmt::format("the snapshot of step {} is good: resume", saved)
+                              : "no step was saved yet: train again",
+                    origin.remedy));
+  }
+
+  struct Origin {
+    std::string text, remedy;
+  };
+
+  /// Repeats the steps after `saved` up to `last`, each on its own, until a value is not finite. The step in which the first
+  /// one appears may lie before the one whose loss shows it: its update spoils the parameters of the next.
+  Origin find_origin(std::int64_t saved, std::int64_t last) {
+    constexpr const char* kAnything = "a lower `optimizer.learning_rate`";
+    executor_.watch_finiteness(true);
+    executor_.set_next_step(saved);
+    for (std::int64_t step = saved; step <= last; ++step) {
+      if (hooks_.stop_requested())
+        return {fmt::format("the search for its origin was stopped before step {}", step + 1),
+                kAnything};
+      executor_.submit(inputs(step));
+      if (const auto found = executor_.first_non_finite()) {
+        NonFiniteOrigin origin = describe(executor_.task_graph(), *found);
+        return {fmt::format("the first value that is not finite is {}, in step {}", origin.what,
+                            step + 1),
+                origin.remedy};
+      }
+    }
+    return {fmt::format("repeated from step {} on, every value was finite", saved + 1), kAnything};
   }
 
   void at_boundary(std::int64_t done, bool stop) {
     executor_.drain();
     if (!stop && is_due(done, options_.validate_every)) hooks_.validate(done);
-    if (stop || is_due(done, options_.snapshot_every)) hooks_.save(done);
+    if ((stop || is_due(done, options_.snapshot_every)) && !hooks_.save(done))
+      fail_non_finite(done - 1,
+                      fmt::format("the parameters after step {} are not all finite", done));
     last_end_ = now();
   }
 
@@ -127,7 +161,7 @@ class StepLoop {
   runtime::Executor& executor_;
   StepLoopHooks& hooks_;
   const StepLoopOptions& options_;
-  ScalarInputs inputs_;
+  ScalarInputs scalars_;
   std::vector<double> submitted_, seconds_;
   std::int64_t finished_ = 0;
   double last_end_ = 0;

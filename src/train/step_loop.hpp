@@ -5,6 +5,7 @@
 #pragma once
 #include <cstdint>
 
+#include "base/error.hpp"
 #include "runtime/executor.hpp"
 #include "train/lr_schedule.hpp"
 
@@ -37,9 +38,19 @@ class StepLoopHooks {
   /// Nothing is in flight; `step` updates are done. Called every validate_every steps and at the end.
   virtual void validate(std::int64_t step) = 0;
   /// Nothing is in flight; saves the state after `step` updates. Called every snapshot_every steps, at the end and when interrupted.
-  virtual void save(std::int64_t step) = 0;
+  /// @returns false, and saves nothing, if a parameter or state is not finite.
+  [[nodiscard]] virtual bool save(std::int64_t step) = 0;
+  /// Called once something is not finite: sets parameters and state to those saved last, or to the initial ones.
+  /// @returns the updates they have seen; inputs() is asked for that step next.
+  virtual std::int64_t restore() = 0;
   /// True once the user asked to stop; the ranks agree on it.
   virtual bool stop_requested() = 0;
+};
+
+/// Numbers became NaN or infinite: every rank throws it alike.
+class NonFiniteError : public Error {
+ public:
+  using Error::Error;
 };
 
 struct StepLoopResult {
@@ -49,7 +60,8 @@ struct StepLoopResult {
       0;  ///< median of this run's steps (the first two excluded if there are more than four)
 };
 
-/// Runs the loop on `executor`, whose graph has the fetch "loss". @throws Error naming the step if the loss is not finite.
+/// Runs the loop on `executor`, whose graph has the fetch "loss". If the loss, or what is to be saved, is not finite, the steps
+/// since the last save are repeated with every value watched. @throws NonFiniteError naming the step, the first such value and its layer.
 [[nodiscard]] StepLoopResult run_steps(runtime::Executor& executor, StepLoopHooks& hooks,
                                        const StepLoopOptions& options);
 

@@ -194,6 +194,15 @@ class Training(Workspace):
         steps = json.loads((self.path / "runs/long/summary.json").read_text())["steps"]
         self.hpdlf("train", "--resume", "runs/long", "--quiet", "--set", f"train.steps={steps + 3}")
 
+    def test_resumes_and_predicts_with_another_patch_and_batch(self):
+        self.train("data.patch=16,16,16")
+
+        self.hpdlf("train", "--resume", "runs/run", "--quiet", "--set", "data.patch=8,16,12", "--set", "train.batch=2", "--set", "train.steps=10")
+        self.hpdlf("predict", "runs/run", "image.nii.gz", "-o", "out.nii.gz", "--set", "data.patch=20,16,16")
+
+        self.assertEqual(json.loads((self.path / "runs/run/summary.json").read_text())["steps"], 10)
+        self.assertEqual(read_header(self.path / "out.nii.gz")[0], self.EXTENTS)
+
     def test_predicts_other_sizes(self):
         self.train()
         write_nifti(self.path / "other.nii.gz", (31, 19, 40), image_at)
@@ -283,18 +292,43 @@ class BadInput(Workspace):
         self.train_fails("plan.memory_gib=0.001", say=["needs at least", "only 1.0 MiB may be used", "would fit"])
         self.assertFalse((self.path / "runs").exists())
 
-    def test_non_finite_loss_keeps_the_last_snapshot(self):
+    def test_non_finite_activation_names_its_layer_and_keeps_the_last_snapshot(self):
+        # Updates of 1e30 leave the parameters finite; the next forward pass multiplies them.
         self.fails("train", "small.toml", "--quiet", "--set", "optimizer.learning_rate=1e30", "--set", "schedule.name=constant",
-                   "--set", "train.snapshot_every=1", "--set", "run.name=blown", say=["loss of step", "learning_rate"])
-        self.assertTrue(list((self.path / "runs/blown/snapshots").glob("0*")))
+                   "--set", "train.snapshot_every=1", "--set", "run.name=blown",
+                   say=["the loss of step 2 is", "learning rate 1e+30", "the first value that is not finite is the output of",
+                        "layer down0, forward", "in step 2", "the snapshot of step 1 is good: resume with a lower `optimizer.learning_rate`"])
+        self.assertEqual([p.name for p in (self.path / "runs/blown/snapshots").glob("0*")], ["000001-step-1"])
+
+    def test_non_finite_update_names_its_parameter(self):
+        # Rate times decay is more than an f32 holds: the first update is infinite.
+        self.fails("train", "small.toml", "--quiet", "--set", "optimizer.learning_rate=1e30", "--set", "schedule.name=constant",
+                   "--set", "optimizer.weight_decay=1e10",
+                   "--set", "run.name=blown", say=["the loss of step 2 is", 'the parameter "', "after its update (AdamW, layer", "in step 1",
+                        "no step was saved yet: train again with a lower `optimizer.learning_rate`"])
+        self.assertFalse(list((self.path / "runs/blown/snapshots").glob("0*")))
+
+    def test_non_finite_parameters_are_not_saved(self):
+        self.fails("train", "small.toml", "--quiet", "--set", "optimizer.learning_rate=1e30", "--set", "schedule.name=constant",
+                   "--set", "optimizer.weight_decay=1e10",
+                   "--set", "train.snapshot_every=1", "--set", "run.name=blown",
+                   say=["the parameters after step 1 are not all finite", 'the parameter "', "in step 1"])
+        self.assertFalse(list((self.path / "runs/blown/snapshots").glob("0*")))
 
     def test_snapshot_of_another_network(self):
         self.train()
-        self.fails("train", "--resume", "runs/run", "--set", "network.filters=8,16", "--set", "train.steps=9", say=["4-8", "8-16"])
+        self.fails("train", "--resume", "runs/run", "--set", "network.filters=8,16", "--set", "train.steps=9",
+                   say=["4-8", "8-16", 'parameter "inp.0.0.weight" is f32[4,3,3,3,1], but f32[8,3,3,3,1] is expected'])
+        self.fails("train", "--resume", "runs/run", "--set", "optimizer.name=sgd", "--set", "train.steps=9",
+                   say=['state "inp.0.0.weight.momentum_buffer" is missing'])
+        write_nifti(self.path / "two.nii.gz", self.EXTENTS, image_at)
+        self.fails("predict", "runs/run", "image.nii.gz;two.nii.gz", "-o", "out.nii.gz",
+                   say=['parameter "inp.0.0.weight" is f32[4,3,3,3,1], but f32[4,3,3,3,2] is expected', "channels"])
 
     def test_damaged_snapshot(self):
         self.train()
-        chunk = max((self.path / "runs/run/snapshots/chunks").iterdir(), key=lambda p: p.stat().st_size)
+        newest = json.loads((self.path / "runs/run/snapshots/000002-step-8/manifest.json").read_text())
+        chunk = self.path / "runs/run/snapshots/chunks" / newest["tensors"][0]["chunks"][0]["sha256"]
         data = bytearray(chunk.read_bytes())
         data[len(data) // 2] ^= 4
         chunk.write_bytes(data)

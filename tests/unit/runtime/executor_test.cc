@@ -230,6 +230,31 @@ TEST_F(ExecutorTest, WrittenParametersReplaceTheOldContent) {
               HasSubstr("it is no parameter or state"));
 }
 
+TEST_F(ExecutorTest, FindsTheFirstOutputThatIsNotFiniteWhileItWatches) {
+  const SumNet net;
+  Executor executor(session(), net.tasks, model);
+  executor.write(net.p, *counting(net.type, 3e38F));
+  const auto huge = std::make_shared<HostTensor>(net.type);
+  for (float& value : huge->as<float>()) value = 3e38F;
+
+  executor.submit({{net.x, huge}});
+  EXPECT_FALSE(executor.first_non_finite()) << "nothing is watched yet";
+  executor.write(net.p, *counting(net.type, 3e38F));
+  executor.watch_finiteness(true);
+  executor.submit({{net.x, counting(net.type)}});
+  EXPECT_FALSE(executor.first_non_finite()) << "still finite";
+  executor.submit({{net.x, huge}});
+  const auto found = executor.first_non_finite();
+
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->task, 1) << "the first of the two sums";
+  EXPECT_EQ(found->output, 0);
+  EXPECT_FALSE(executor.first_non_finite()) << "told once";
+  executor.submit({{net.x, huge}});
+  executor.watch_finiteness(false);
+  EXPECT_FALSE(executor.first_non_finite());
+}
+
 TEST_F(ExecutorTest, RefusesToRunOnParametersWithoutContent) {
   const SumNet net;
   Executor executor(session(), net.tasks, model);

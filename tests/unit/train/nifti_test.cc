@@ -157,6 +157,63 @@ TEST_P(NiftiTruncation, IsAnErrorThatCountsBytes) {
 
 INSTANTIATE_TEST_SUITE_P(Plain, NiftiTruncation, testing::Values("cut.nii", "cut.nii.gz"));
 
+class NiftiDamage : public testing::TestWithParam<NiftiType> {
+ protected:
+  void SetUp() override {
+    NiftiFile file = counting({64, 32, 16}, GetParam());
+    for (std::size_t i = 0; i < file.values.size(); ++i)
+      file.values[i] = std::floor(100 * std::sin(static_cast<double>(i * i)));
+    write_nifti(path_, file);
+    good_ = read_file(path_);
+    ASSERT_EQ(message(), "no error");
+  }
+  [[nodiscard]] std::string message() const {
+    return message_of([&] { static_cast<void>(read_image(path_)); });
+  }
+  /// The message when byte `at` is another one.
+  [[nodiscard]] std::string message_with_damage(std::size_t at) const {
+    auto bytes = good_;
+    bytes[at] ^= std::byte{0x10};
+    write_file_atomically(path_, bytes);
+    return message();
+  }
+  const TempFolder folder_;
+  const fs::path path_ = folder_ / "a.nii.gz";
+  std::vector<std::byte> good_;
+};
+
+TEST_P(NiftiDamage, IsFoundByTheChecksumAlone) {
+  for (std::size_t from_end = 8; from_end > 0; --from_end)  // CRC-32, then the length
+    EXPECT_THAT(message_with_damage(good_.size() - from_end),
+                AllOf(HasSubstr("a.nii.gz is damaged"), HasSubstr("CRC-32"), HasSubstr("gzip -t")));
+}
+
+TEST_P(NiftiDamage, IsFoundInTheVoxels) {
+  for (std::size_t at = good_.size() / 2; at < good_.size() - 8; at += 997)
+    EXPECT_THAT(message_with_damage(at), testing::ContainsRegex("is damaged|is truncated"));
+}
+
+TEST_P(NiftiDamage, IsTruncationIfTheChecksumIsCutOff) {
+  for (std::size_t missing = 1; missing <= 8; ++missing) {
+    write_file_atomically(path_, std::span(good_).first(good_.size() - missing));
+    EXPECT_THAT(message(), AllOf(HasSubstr("is truncated"), HasSubstr("checksum at its end")));
+  }
+}
+
+TEST_P(NiftiDamage, IsFoundInTheLastOfSeveralMembersToo) {
+  auto two = good_;  // gzip joins files by writing one after the other, as block-wise packers do
+  two.insert(two.end(), good_.begin(), good_.end());
+  write_file_atomically(path_, two);
+  EXPECT_EQ(message(), "no error");
+
+  two[two.size() - 6] ^= std::byte{1};
+  write_file_atomically(path_, two);
+
+  EXPECT_THAT(message(), HasSubstr("CRC-32"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, NiftiDamage, testing::Values(NiftiType::i8, NiftiType::f64));
+
 TEST(NiftiErrors, RefuseWhatIsNoNifti) {
   const TempFolder folder;
   for (const char* name : {"text.nii", "text.nii.gz", "text.txt", "empty.nii"}) {
