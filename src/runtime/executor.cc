@@ -62,7 +62,7 @@ struct Executor::Impl {
        const partition::CostModel& model, ExecutorOptions given)
       : session(owner.impl()),
         bound(session, std::move(graph), model),
-        options(given),
+        options(std::move(given)),
         steps{Step(bound), Step(bound)} {
     if (bound.workspace_bytes() > 0) {
       session.comm->drain();  // another executor's tasks may be using the workspaces
@@ -84,6 +84,7 @@ struct Executor::Impl {
   void run(const Command& command, Step& step);
   void block(Step& step, Step::Milestone milestone);
   void throw_failure();
+  void report_times();
   void drain();
   void check_persistent(graph::ValueId value, const char* what) const;
 
@@ -94,6 +95,7 @@ struct Executor::Impl {
   std::array<Step, kStepsInFlight> steps;
   std::vector<TaskTime> last_times;
   std::int64_t next_step = 0;
+  std::int64_t next_report = 0;  ///< the first step whose times on_times did not get
   std::set<graph::ValueId> persistent,
       without_content;  ///< values kept between steps; those that nothing was given to yet
   std::string failure;  ///< message of the last failed step
@@ -138,6 +140,7 @@ void Executor::Impl::throw_failure() {
   // With several ranks the others may never answer, and the program ends; alone, the rest is skipped and the session goes on.
   if (session.comm->ranks() == 1) session.comm->drain();
   without_content = persistent;
+  next_report = next_step;
   const auto first = latch.take();
   const auto& task = bound.graph().tasks[static_cast<std::size_t>(first->task)];
   const auto& output = bound.graph().tile(task.access.back().tile);
@@ -157,9 +160,20 @@ void Executor::Impl::throw_failure() {
   }
 }
 
+/// Hands the times of the steps that have ended to on_times.
+void Executor::Impl::report_times() {
+  if (latch.is_set()) return;  // throw_failure() will pass over them
+  for (; next_report < next_step; ++next_report) {
+    const Step& step = step_of(next_report);
+    if (!step.reached(Step::Milestone::ended)) return;
+    if (options.on_times) options.on_times(next_report, step.times(session.start_ns));
+  }
+}
+
 void Executor::Impl::drain() {
   session.comm->drain();
   throw_failure();
+  report_times();
 }
 
 void Executor::Impl::check_persistent(graph::ValueId value, const char* what) const {
@@ -171,7 +185,7 @@ void Executor::Impl::check_persistent(graph::ValueId value, const char* what) co
 
 Executor::Executor(Session& session, std::shared_ptr<const partition::TaskGraph> graph,
                    const partition::CostModel& model, ExecutorOptions options)
-    : impl_(std::make_unique<Impl>(session, std::move(graph), model, options)) {}
+    : impl_(std::make_unique<Impl>(session, std::move(graph), model, std::move(options))) {}
 
 Executor::~Executor() {
   const bool unwinding = std::uncaught_exceptions() > impl_->exceptions;
@@ -203,6 +217,7 @@ std::int64_t Executor::submit(const StepInputs& inputs) {
   Step& step = impl_->step_of(impl_->next_step);
   if (step.is_used()) {
     impl_->block(step, Step::Milestone::ended);
+    impl_->report_times();
     if (impl_->options.record_times) impl_->last_times = step.times(impl_->session.start_ns);
   }
   const auto start = std::chrono::steady_clock::now();
@@ -231,7 +246,7 @@ void Executor::drain() { impl_->drain(); }
 void Executor::set_next_step(std::int64_t step) {
   HPDLF_CHECK(step >= 0, "steps are counted from 0, not {}", step);
   impl_->drain();
-  impl_->next_step = step;
+  impl_->next_step = impl_->next_report = step;
 }
 
 std::shared_ptr<HostTensor> Executor::read(graph::ValueId value, int to) {

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -49,6 +50,9 @@ struct StepResult {
 struct ExecutorOptions {
   std::uint64_t seed = 0;
   bool record_times = false;  ///< keep TaskTime of the last finished step
+  /// Gets the task times of every step once, in order, after it has ended: from the thread that uses the executor, out of
+  /// the submit() that takes its place or whatever drains before. A failure leaves out the steps in flight.
+  std::function<void(std::int64_t step, std::span<const TaskTime> times)> on_times;
 };
 
 /// Binds a task graph to StarPU once (handles, codelets, task records), then submits it every step. All ranks construct it alike

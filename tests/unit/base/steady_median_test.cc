@@ -1,0 +1,20 @@
+#include "base/steady_median.hpp"
+
+#include <gtest/gtest.h>
+
+namespace hpdlf {
+namespace {
+
+TEST(SteadyMedian, IsTheMiddleOfFewValues) {
+  EXPECT_EQ(steady_median({}), 0);
+  EXPECT_EQ(steady_median({7}), 7);
+  EXPECT_EQ(steady_median({9, 1, 5}), 5);
+  EXPECT_EQ(steady_median({1, 2, 3, 4}), 3);
+}
+
+TEST(SteadyMedian, LeavesTheFirstTwoOfMoreThanFourOut) {
+  EXPECT_EQ(steady_median({100, 90, 1, 2, 3}), 2);
+}
+
+}  // namespace
+}  // namespace hpdlf
