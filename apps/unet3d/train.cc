@@ -1,12 +1,15 @@
 // `hpdlf train` and `hpdlf predict` for the U-Net app.
+#include <algorithm>
 #include <chrono>
 #include <fmt/format.h>
+#include <optional>
 
 #include "apps/unet3d/network.hpp"
 #include "apps/unet3d/report.hpp"
 #include "apps/unet3d/training.hpp"
 #include "base/atomic_file.hpp"
 #include "base/interrupt.hpp"
+#include "runtime/busy_meter.hpp"
 #include "runtime/memory.hpp"
 #include "runtime/trace.hpp"
 #include "train/nifti.hpp"
@@ -110,9 +113,17 @@ class TrainCommand {
     say(fmt::format("network  {}; {:.1f} GFLOP a step", network_name(options_, *graph),
                     step_flops(*graph) * 1e-9));
     const InterruptGuard interrupt;
+    runtime::ChromeTrace trace(step.tasks, session.rank());
+    busy_.emplace(session.cpu_workers());
     runtime::Executor executor(
         session, step.tasks, model,
-        {.seed = static_cast<std::uint64_t>(options_.seed), .record_times = true});
+        {.seed = static_cast<std::uint64_t>(options_.seed),
+         .record_times = true,
+         .on_times = [&](std::int64_t number, std::span<const runtime::TaskTime> times) {
+           busy_->add_step(times);
+           own_tasks_ = times.size();
+           if (request_.trace) trace.add_step(number, times);
+         }});
     executor.initialise();
     const std::int64_t first =
         is_new() ? 0 : resume_from(request_.resume, executor, network_name(options_, *graph));
@@ -133,10 +144,9 @@ class TrainCommand {
       write_file_atomically(folder.path() / "config.toml", config_text);
       write_file_atomically(folder.path() / "plan.json", to_json(step.plan, *graph));
     }
-    runtime::ChromeTrace trace(step.tasks, session.rank());
-    UNet3dTraining training({session, options_, data, step, folder, executor, inference,
-                             config_text, request_.quiet, request_.trace ? &trace : nullptr},
-                            window, first);
+    UNet3dTraining training(
+        {session, options_, data, step, folder, executor, inference, config_text, request_.quiet},
+        window, first);
     return or_end_all_ranks(session, [&] {
       const train::StepLoopResult result =
           train::run_steps(executor, training,
@@ -175,20 +185,24 @@ class TrainCommand {
                               const RunFolder& folder, const UNet3dTraining& training,
                               const train::StepLoopResult& result) const {
     const History& history = training.history();
-    train::RunSummary s{.name = folder.path().filename().string(),
-                        .network = network_name(options_, *step.graph),
-                        .plan = step.plan.reason,
-                        .machine = step.plan.machine,
-                        .steps = result.steps_done,
-                        .interrupted = result.interrupted,
-                        .step_ms = result.step_ms,
-                        .predicted_step_ms = step.prediction.seconds * 1e3,
-                        .peak_rss_mib = mib(train::peak_resident_bytes()),
-                        .predicted_peak_mib = mib(predicted_peak_),
-                        .total_seconds = seconds_since(start_),
-                        .seed = static_cast<std::uint64_t>(options_.seed),
-                        .ranks = session.ranks(),
-                        .workers = session.cpu_workers()};
+    train::RunSummary s{
+        .name = folder.path().filename().string(),
+        .network = network_name(options_, *step.graph),
+        .plan = step.plan.reason,
+        .machine = step.plan.machine,
+        .steps = result.steps_done,
+        .interrupted = result.interrupted,
+        .step_ms = result.step_ms,
+        .predicted_step_ms = step.prediction.seconds * 1e3,
+        .busy = busy_->shares(),
+        .submit_us_per_task =
+            result.submit_us / static_cast<double>(std::max<std::size_t>(own_tasks_, 1)),
+        .peak_rss_mib = mib(train::peak_resident_bytes()),
+        .predicted_peak_mib = mib(predicted_peak_),
+        .total_seconds = seconds_since(start_),
+        .seed = static_cast<std::uint64_t>(options_.seed),
+        .ranks = session.ranks(),
+        .workers = session.cpu_workers()};
     if (!history.steps.empty()) s.loss = history.steps.back().loss;
     if (!history.validations.empty()) {
       s.mean_dice = history.validations.back().mean();
@@ -231,6 +245,11 @@ class TrainCommand {
         "step     {:.0f} ms (predicted {:.0f}); peak memory {:.0f} MiB (predicted {:.0f}); {:.0f} "
         "s in all\n",
         s.step_ms, s.predicted_step_ms, s.peak_rss_mib, s.predicted_peak_mib, s.total_seconds);
+    std::string busy;
+    for (const double share : s.busy)
+      busy += fmt::format("{}{:.0f} %", busy.empty() ? "" : ", ", 100 * share);
+    fmt::print("workers  busy {} of a step; {:.1f} us to submit a task\n", busy,
+               s.submit_us_per_task);
     fmt::print(
         "files    {}: report.html, summary.json, metrics.csv, segmentation.nii.gz, snapshots/\n",
         folder.path().string());
@@ -242,6 +261,8 @@ class TrainCommand {
   fs::path path_;  ///< of the run
   Clock::time_point start_ = Clock::now();
   std::int64_t predicted_peak_ = 0;
+  std::optional<runtime::BusyMeter> busy_;  ///< this rank's workers in the training steps
+  std::size_t own_tasks_ = 0;               ///< tasks of this rank in a step
   bool is_first_ = true;
 };
 

@@ -101,7 +101,6 @@ runtime::StepInputs UNet3dTraining::inputs(std::int64_t step) {
 
 void UNet3dTraining::on_step(const train::StepReport& r) {
   const double dice = soft_dice(*r.result->fetched.at("dice_sums"));
-  if (parts_.trace != nullptr) parts_.trace->add_step(r.step, parts_.executor.task_times());
   history_.steps.push_back({r.step + 1, r.loss, dice, r.learning_rate, r.seconds});
   if (metrics_ != nullptr)
     metrics_->add(r.step + 1,

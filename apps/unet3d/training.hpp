@@ -9,7 +9,6 @@
 #include "apps/unet3d/app.hpp"
 #include "apps/unet3d/inference.hpp"
 #include "apps/unet3d/program.hpp"
-#include "runtime/trace.hpp"
 #include "train/loader.hpp"
 #include "train/metrics_log.hpp"
 #include "train/progress.hpp"
@@ -65,7 +64,6 @@ class UNet3dTraining : public train::StepLoopHooks {
     UNet3dInference& inference;
     std::string config_text;
     bool quiet = false;
-    runtime::ChromeTrace* trace = nullptr;  ///< gets every step, if there is one
   };
   UNet3dTraining(Parts parts, const Extents& window, std::int64_t first_step);
 

@@ -27,6 +27,14 @@ function(hpdlf_family_sources result folder)
   set(${result} ${sources} PARENT_SCOPE)
 endfunction()
 
+# Makes the timeout (s) in VAR ten times as long where a sanitizer is built in.
+function(hpdlf_sanitized_timeout result)
+  if(HPDLF_SANITIZE)
+    math(EXPR seconds "10 * ${${result}}")
+    set(${result} ${seconds} PARENT_SCOPE)
+  endif()
+endfunction()
+
 # hpdlf_test(NAME name LABEL unit|op|golden|mpi|e2e|slow SOURCES files... [LIBS ...] [RANKS 1 2 4] [TIMEOUT s]
 #            [ENVIRONMENT var=value...])
 # One GoogleTest program and one ctest entry for all its cases, since starting StarPU costs more than most cases;
@@ -64,6 +72,7 @@ function(hpdlf_test)
       set(arg_TIMEOUT 1200)
     endif()
   endif()
+  hpdlf_sanitized_timeout(arg_TIMEOUT)
   set(entries)
   if(arg_RANKS)
     foreach(ranks IN LISTS arg_RANKS)

@@ -39,7 +39,7 @@ PhaseColor color_of(Phase phase) {
     case Phase::backward:
       return {0xff7f0e, "rail_response"};
     case Phase::reduce:
-      return {0xd62728, "terrible"};
+      return {0xe377c2, "terrible"};  // no red: that is StarPU's own for a sleeping worker
     case Phase::update:
       return {0x2ca02c, "good"};
     case Phase::move:

@@ -18,6 +18,8 @@ std::string to_json(const RunSummary& summary) {
                                        {"interrupted", summary.interrupted},
                                        {"step_ms", summary.step_ms},
                                        {"predicted_step_ms", summary.predicted_step_ms},
+                                       {"busy", summary.busy},
+                                       {"submit_us_per_task", summary.submit_us_per_task},
                                        {"peak_rss_mib", summary.peak_rss_mib},
                                        {"predicted_peak_mib", summary.predicted_peak_mib},
                                        {"total_seconds", summary.total_seconds},

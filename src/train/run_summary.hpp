@@ -17,6 +17,8 @@ struct RunSummary {
   std::int64_t steps = 0;                            ///< updates done, resumed ones included
   bool interrupted = false;
   double step_ms = 0, predicted_step_ms = 0;  ///< median measured; simulated
+  std::vector<double> busy;       ///< by worker of this rank: share of the step that it computes
+  double submit_us_per_task = 0;  ///< time to hand a task of this rank to StarPU
   double peak_rss_mib = 0, predicted_peak_mib = 0;
   double total_seconds = 0;  ///< of this process
   std::uint64_t seed = 0;

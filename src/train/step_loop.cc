@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "base/steady_median.hpp"
 #include "train/non_finite.hpp"
 #include "train/optimizer.hpp"
 
@@ -49,7 +50,8 @@ class StepLoop {
       }
     }
     result.steps_done = step;
-    result.step_ms = median_ms();
+    result.step_ms = steady_median(seconds_) * 1e3;
+    result.submit_us = steady_median(submit_us_);
     return result;
   }
 
@@ -99,6 +101,7 @@ class StepLoop {
     if (!std::isfinite(report.loss))
       fail_non_finite(step, fmt::format("the loss of step {} is {}", step + 1, report.loss));
     seconds_.push_back(report.seconds);
+    submit_us_.push_back(result.submit_us);
     hooks_.on_step(report);
     last_end_ = now();
   }
@@ -151,18 +154,11 @@ class StepLoop {
     last_end_ = now();
   }
 
-  double median_ms() const {
-    std::vector<double> s(seconds_.begin() + (seconds_.size() > 4 ? 2 : 0), seconds_.end());
-    if (s.empty()) return 0;
-    std::nth_element(s.begin(), s.begin() + static_cast<std::ptrdiff_t>(s.size() / 2), s.end());
-    return s[s.size() / 2] * 1e3;
-  }
-
   runtime::Executor& executor_;
   StepLoopHooks& hooks_;
   const StepLoopOptions& options_;
   ScalarInputs scalars_;
-  std::vector<double> submitted_, seconds_;
+  std::vector<double> submitted_, seconds_, submit_us_;
   std::int64_t finished_ = 0;
   double last_end_ = 0;
 };

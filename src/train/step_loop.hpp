@@ -56,8 +56,8 @@ class NonFiniteError : public Error {
 struct StepLoopResult {
   std::int64_t steps_done = 0;  ///< updates in all, resumed ones included
   bool interrupted = false;
-  double step_ms =
-      0;  ///< median of this run's steps (the first two excluded if there are more than four)
+  double step_ms = 0;    ///< steady_median of this run's steps
+  double submit_us = 0;  ///< the same of the time that submitting a step takes, on this rank
 };
 
 /// Runs the loop on `executor`, whose graph has the fetch "loss". If the loss, or what is to be saved, is not finite, the steps

@@ -120,13 +120,17 @@ keep_snapshots = 5
 
 class Training(Workspace):
     def test_leaves_everything_a_person_wants(self):
-        self.train()
+        out = self.train().stdout
 
         run = self.path / "runs" / "run"
         summary = json.loads((run / "summary.json").read_text())
         for key in ("mean_dice", "dice", "steps", "step_ms", "predicted_step_ms", "peak_rss_mib", "predicted_peak_mib", "seed"):
             self.assertIn(key, summary)
         self.assertEqual(summary["steps"], 8)
+        self.assertEqual(len(summary["busy"]), summary["workers"])
+        self.assertTrue(all(0.02 < share <= 1 for share in summary["busy"]), summary)
+        self.assertTrue(0.1 < summary["submit_us_per_task"] < 1000, summary)
+        self.assertRegex(out, r"workers  busy \d+ %(, \d+ %)* of a step; [0-9.]+ us to submit a task")
         self.assertEqual(len((run / "metrics.csv").read_text().splitlines()), 1 + 8 + 2)
         self.assertTrue(list(run.rglob("events.out.tfevents*")))
         self.assertEqual(json.loads((run / "plan.json").read_text())["ranks"], 1)
@@ -143,7 +147,9 @@ class Training(Workspace):
         self.hpdlf("train", "small.toml", "--trace", "--set", "train.steps=2", "--set", "run.name=traced")
 
         events = json.loads((self.path / "runs/traced/trace/trace.json").read_text())["traceEvents"]
-        self.assertTrue(any(e.get("args", {}).get("step") == 1 for e in events))
+        steps = [e["args"]["step"] for e in events if e["ph"] == "X"]
+        self.assertEqual(set(steps), {0, 1})
+        self.assertEqual(steps.count(0), steps.count(1))
         self.assertIn("inp.0.0", (self.path / "runs/traced/trace/paje.trace").read_text())
 
     def test_learns(self):

@@ -19,6 +19,8 @@ TEST(RunSummary, HoldsAllFieldsAndStaysJsonWithNonFiniteNumbers) {
                            .interrupted = true,
                            .step_ms = 810.5,
                            .predicted_step_ms = 800,
+                           .busy = {0.97, 0.96},
+                           .submit_us_per_task = 4.5,
                            .peak_rss_mib = 1500,
                            .predicted_peak_mib = 1450,
                            .total_seconds = 170,
@@ -37,6 +39,8 @@ TEST(RunSummary, HoldsAllFieldsAndStaysJsonWithNonFiniteNumbers) {
   EXPECT_EQ(json.at("interrupted"), true);
   EXPECT_EQ(json.at("step_ms"), 810.5);
   EXPECT_EQ(json.at("predicted_step_ms"), 800);
+  EXPECT_EQ(json.at("busy"), nlohmann::json({0.97, 0.96}));
+  EXPECT_EQ(json.at("submit_us_per_task"), 4.5);
   EXPECT_EQ(json.at("peak_rss_mib"), 1500);
   EXPECT_EQ(json.at("predicted_peak_mib"), 1450);
   EXPECT_EQ(json.at("total_seconds"), 170);
