@@ -133,13 +133,38 @@ ValueId Builder::linear(const std::string& name, ValueId x, std::int64_t out_fea
               to_string(in));
   const std::int64_t features = in.extents.back();
   const Initializer init = uniform_by_fan_in(features);
-  const ValueId weight =
-      graph_.add_parameter(name + ".weight", {in.dtype, {out_features, features}}, init);
+  std::vector<ValueId> inputs = {
+      x, graph_.add_parameter(name + ".weight", {in.dtype, {out_features, features}}, init)};
+  if (bias)
+    inputs.push_back(graph_.add_parameter(name + ".bias", {in.dtype, {out_features}}, init));
+  if (in.extents.rank() > 2) return op(name, "Linear", std::move(inputs));
   const Attrs attrs = {{"trans_b", std::int64_t{1}}};
-  if (!bias) return op(name, "MatMul", {x, weight}, attrs);
-  const ValueId shift = graph_.add_parameter(name + ".bias", {in.dtype, {out_features}}, init);
-  if (in.extents.rank() == 2) return op(name, "Gemm", {x, weight, shift}, attrs);
-  return op(name, "Add", {op(name + ".product", "MatMul", {x, weight}, attrs), shift});
+  return op(name, bias ? "Gemm" : "MatMul", std::move(inputs), attrs);
+}
+
+ValueId Builder::linear(const std::string& name, ValueId x, const LinearOptions& options) {
+  const TensorType in = type(x);
+  const int leading = in.extents.rank() - options.contracted;
+  HPDLF_CHECK(options.contracted >= 1 && leading >= 1,
+              "linear layer \"{}\" sums over {} dimensions of {}; at least one must be left", name,
+              options.contracted, to_string(in));
+  Extents weight = options.out_features;
+  std::int64_t fan_in = 1;
+  for (int i = leading; i < in.extents.rank(); ++i) {
+    weight.push_back(in.extents[i]);
+    fan_in *= in.extents[i];
+  }
+  const Initializer uniform = uniform_by_fan_in(fan_in);
+  const Initializer init =
+      options.weight.kind == Initializer::Kind::none ? uniform : options.weight;
+  const ValueId w = graph_.add_parameter(name + ".weight", {in.dtype, weight}, init);
+  const ValueId b = graph_.add_parameter(name + ".bias", {in.dtype, options.out_features}, uniform);
+  return op(name, "Linear", {x, w, b}, {{"contracted", std::int64_t{options.contracted}}});
+}
+
+ValueId Builder::layer_norm(const std::string& name, ValueId x, double epsilon) {
+  const Affine a = affine(name, type(x));
+  return op(name, "LayerNormalization", {x, a.scale, a.shift}, {{"epsilon", epsilon}});
 }
 
 ValueId Builder::relu(const std::string& name, ValueId x) { return op(name, "Relu", {x}); }

@@ -34,6 +34,15 @@ class Builder {
                      double epsilon = 1e-5, const std::string& activation = "");
   /// x: [..., C] -> [..., K]; weight [K, C] as torch.nn.Linear.
   ValueId linear(const std::string& name, ValueId x, std::int64_t out_features, bool bias = true);
+  struct LinearOptions {
+    Extents out_features;  ///< one or more dimensions
+    int contracted = 1;    ///< how many of the last dimensions of x are summed over
+    Initializer weight;    ///< kind none: uniform(+-1/sqrt(fan_in)), as NAME.bias
+  };
+  /// x: [L..., I...] -> [L..., O...]; NAME.weight [O..., I...], NAME.bias [O...].
+  ValueId linear(const std::string& name, ValueId x, const LinearOptions& options);
+  /// Over the last dimension; NAME.weight = 1, NAME.bias = 0.
+  ValueId layer_norm(const std::string& name, ValueId x, double epsilon = 1e-5);
   ValueId relu(const std::string& name, ValueId x);
   /// Maximum of windows of `kernel` that touch but do not overlap, as torch.nn.functional.max_poolNd(x, kernel).
   ValueId max_pool(const std::string& name, ValueId x, const std::vector<std::int64_t>& kernel);

@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include "apps/transformer/network.hpp"
 #include "apps/unet3d/network.hpp"
 #include "base/hash.hpp"
 #include "base/nearest.hpp"
@@ -32,14 +33,15 @@ runtime::HostTensorPtr normal_numbers(const graph::Graph& graph, const char* nam
   return tensor;
 }
 
-/// Classes 0 .. `classes` - 1, all as likely, for the input `name`.
+/// Classes (or tokens) 0 .. `classes` - 1, all as likely, for the input `name`.
+template <class T>
 runtime::HostTensorPtr random_labels(const graph::Graph& graph, const char* name,
                                      std::int64_t classes) {
   auto tensor = std::make_shared<runtime::HostTensor>(graph.value(graph.find(name)).type);
   const Philox random(Hash().add(name).value());
   std::uint64_t i = 0;
-  for (std::uint8_t& k : tensor->as<std::uint8_t>())
-    k = static_cast<std::uint8_t>(random.uniform(i++) * static_cast<float>(classes));
+  for (T& k : tensor->as<T>())
+    k = static_cast<T>(random.uniform(i++) * static_cast<float>(classes));
   return tensor;
 }
 
@@ -57,8 +59,9 @@ BenchNet segmentation(const Segmentation& s) {
                .learning_rate = s.learning_rate,
                .size = {.size = s.image[3], .batch = s.image[0]}};
   net.loss = unet3d_with_loss(*net.graph, s.image, s.net, s.loss);
-  net.inputs = {{kImageInput, normal_numbers(*net.graph, kImageInput)},
-                {kLabelsInput, random_labels(*net.graph, kLabelsInput, s.net.classes)}};
+  net.inputs = {
+      {kImageInput, normal_numbers(*net.graph, kImageInput)},
+      {kLabelsInput, random_labels<std::uint8_t>(*net.graph, kLabelsInput, s.net.classes)}};
   return net;
 }
 
@@ -112,7 +115,24 @@ BenchNet mlp(const BenchSize& size) {
   net.loss = b.op("loss", "CrossEntropyLoss", {b.op("sums", "CrossEntropySums", {x, labels})});
   net.graph->fetch("loss", net.loss);
   net.inputs = {{"x", normal_numbers(*net.graph, "x")},
-                {"labels", random_labels(*net.graph, "labels", kClasses)}};
+                {"labels", random_labels<std::uint8_t>(*net.graph, "labels", kClasses)}};
+  return net;
+}
+
+/// GPT-2 124M on 4 sequences of 64 tokens; any token may follow any.
+BenchNet gpt2(const BenchSize& size) {
+  HPDLF_CHECK(size.size == 0,
+              "gpt2 reads tokens: --seq, not --size {}, is the length of a sequence", size.size);
+  constexpr std::int64_t kBatch = 4, kTokens = 64;
+  const std::int64_t n = or_default(size.batch, kBatch), t = or_default(size.seq, kTokens);
+  const Gpt2Options options;
+  BenchNet net{.graph = std::make_shared<graph::Graph>("gpt2"),
+               .optimizer = {.name = "adamw", .weight_decay = 0.1},
+               .learning_rate = 3e-4,
+               .size = {.batch = n, .seq = t}};
+  net.loss = gpt2_with_loss(*net.graph, n, t, options);
+  for (const char* input : {kTokensInput, kTargetsInput})
+    net.inputs[input] = random_labels<std::int32_t>(*net.graph, input, options.vocabulary);
   return net;
 }
 
@@ -126,6 +146,7 @@ constexpr Entry kNets[] = {
     {"mlperf", "MLPerf 3-D U-Net, filters 32-64-128-256-320-320, 3 classes; 64^3 voxels", mlperf},
     {"cicek", "Cicek et al. 2016 3-D U-Net, 32/64 to 256/512, 3 classes; 64^3 voxels", cicek},
     {"unet3d", "the step of apps/unet3d/unet3d.toml; 48 x 112 x 96 voxels", unet3d_app},
+    {"gpt2", "GPT-2 124M; --batch 4 sequences of --seq 64 tokens", gpt2},
     {"mlp", "784-128-64-10, batch 64: the worst case of a task runtime", mlp},
 };
 

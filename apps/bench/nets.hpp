@@ -17,6 +17,7 @@ namespace hpdlf::apps {
 struct BenchSize {
   std::int64_t size = 0;   ///< voxels along each axis, or where those differ the last
   std::int64_t batch = 0;  ///< samples
+  std::int64_t seq = 0;    ///< tokens of a sequence
 };
 
 /// A net with its loss, before differentiation and passes, and what one of its training steps needs.

@@ -150,7 +150,8 @@ void check(const BenchRequest& request) {
 }  // namespace
 
 double direct_flops(const graph::Graph& graph) {
-  static constexpr std::array kProducts = {"Conv", "ConvTranspose", "MatMul", "Gemm"};
+  static constexpr std::array kProducts = {"Conv",   "ConvTranspose", "MatMul",       "Gemm",
+                                           "Linear", "LmHeadSums",    "SelfAttention"};
   std::vector<bool> trained(graph.values().size());  // a parameter reaches it
   for (std::size_t v = 0; v < trained.size(); ++v)
     trained[v] = graph.values()[v].role == graph::Role::parameter;

@@ -28,7 +28,7 @@ struct PlannedStep {
 
 /// "unet3d 16-32-64-128, 1,401,333 parameters"
 [[nodiscard]] std::string network_name(const UNet3dAppOptions& options, const graph::Graph& graph);
-/// Floating-point operations of one step.
+/// Floating-point operations of one step, by the algorithms that it was given.
 [[nodiscard]] double step_flops(const graph::Graph& graph);
 /// The most that a step holds of tiles that do not outlive it.
 [[nodiscard]] std::int64_t transient_bytes(const PlannedStep& step, int rank);

@@ -67,6 +67,8 @@ struct Whole {
   HWY_INLINE void store(VF32 v, T* p) const {
     HWY_NAMESPACE::store(v, p);
   }
+  /// `v` in the lanes that stand for elements, `other` in the rest.
+  [[nodiscard]] HWY_INLINE VF32 only(VF32 v, float /*other*/ = 0) const { return v; }
   [[nodiscard]] HWY_INLINE std::int64_t count() const { return lanes(); }
 };
 /// ... or the `n` < lanes() elements that are left; the other lanes read 0 and are not written.
@@ -87,6 +89,9 @@ struct Rest {
     HWY_ALIGN T buffer[HWY_MAX_BYTES / sizeof(float)];
     HWY_NAMESPACE::store(v, buffer);
     std::memcpy(p, buffer, static_cast<std::size_t>(n) * sizeof(T));
+  }
+  [[nodiscard]] HWY_INLINE VF32 only(VF32 v, float other = 0) const {
+    return hn::IfThenElse(hn::FirstN(F32(), static_cast<std::size_t>(n)), v, hn::Set(F32(), other));
   }
   [[nodiscard]] HWY_INLINE std::int64_t count() const { return n; }
 };

@@ -32,6 +32,7 @@ void print_json(const apps::BenchResult& r) {
                                        {"dtype", r.dtype},
                                        {"size", r.size.size},
                                        {"batch", r.size.batch},
+                                       {"seq", r.size.seq},
                                        {"threads", r.workers},
                                        {"params", r.params},
                                        {"first_step_s", rounded(r.first_step_s, 2)},
@@ -52,8 +53,10 @@ void print_json(const apps::BenchResult& r) {
 }
 
 void print_table(const apps::BenchResult& r) {
-  fmt::print("{} {}, size {}, batch {}; {} parameters; {} workers of {}\n", r.net, r.dtype,
-             r.size.size, r.size.batch, fmt::group_digits(r.params), r.workers, r.machine);
+  const std::string length =
+      r.size.seq > 0 ? fmt::format("{} tokens", r.size.seq) : fmt::format("size {}", r.size.size);
+  fmt::print("{} {}, {}, batch {}; {} parameters; {} workers of {}\n", r.net, r.dtype, length,
+             r.size.batch, fmt::group_digits(r.params), r.workers, r.machine);
   fmt::print("plan        {}\n", r.plan);
   fmt::print("step        {:.2f} ms (least {:.2f}, predicted {:.2f})\n", r.median_ms, r.min_ms,
              r.predicted_ms);
@@ -91,6 +94,8 @@ void add_step(CLI::App& bench, Action& action) {
   cmd->add_option("--size", request.size.size, "Voxels along each axis")
       ->check(CLI::PositiveNumber);
   cmd->add_option("--batch", request.size.batch, "Samples a step")->check(CLI::PositiveNumber);
+  cmd->add_option("--seq", request.size.seq, "Tokens of a sequence (gpt2)")
+      ->check(CLI::PositiveNumber);
   cmd->add_option("--dtype", request.dtype, "f32 or bf16")->capture_default_str();
   cmd->add_option("--threads", request.threads, "Workers (default: one a core)")
       ->check(CLI::PositiveNumber);

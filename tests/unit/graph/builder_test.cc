@@ -80,6 +80,28 @@ TEST_F(BuilderTest, LinearActsOnTheLastDimension) {
   EXPECT_EQ(value("a.weight").type.extents, (Extents{3, 6}));
 }
 
+TEST_F(BuilderTest, LinearGroupsDimensions) {
+  const ValueId tokens = graph.add_input("tokens", {DType::f32, {2, 5, 6}});
+
+  const ValueId heads = builder.linear("to", tokens, {.out_features = {4, 3}});
+  const ValueId back = builder.linear("from", heads, {.out_features = {6}, .contracted = 2});
+
+  EXPECT_EQ(builder.type(heads).extents, (Extents{2, 5, 4, 3}));
+  EXPECT_EQ(value("to.weight").type.extents, (Extents{4, 3, 6}));
+  EXPECT_EQ(builder.type(back).extents, (Extents{2, 5, 6}));
+  EXPECT_EQ(value("from.weight").type.extents, (Extents{6, 4, 3}));
+  EXPECT_DOUBLE_EQ(value("from.weight").init.b, 1 / std::sqrt(12.0));
+  EXPECT_THROW(builder.linear("none left", tokens, {.out_features = {6}, .contracted = 3}), Error);
+}
+
+TEST_F(BuilderTest, LayerNormStartsAsThePlainOne) {
+  const ValueId tokens = graph.add_input("tokens", {DType::f32, {2, 5, 6}});
+
+  EXPECT_EQ(builder.type(builder.layer_norm("ln", tokens)), builder.type(tokens));
+  EXPECT_EQ(value("ln.weight").type.extents, (Extents{6}));
+  EXPECT_EQ(value("ln.weight").init.a, 1);
+}
+
 TEST_F(BuilderTest, NodesCarryTheLayerOfTheScope) {
   {
     const Builder::LayerScope scope(builder, "encoder");

@@ -1,0 +1,102 @@
+#include "apps/transformer/network.hpp"
+
+#include "train/training_graph.hpp"
+
+namespace hpdlf::apps {
+namespace {
+
+using graph::Builder;
+using graph::ValueId;
+
+/// Of every matrix, as in the original.
+constexpr graph::Initializer kMatrixInit{
+    .kind = graph::Initializer::Kind::normal, .a = 0, .b = 0.02};
+
+void check_options(const graph::TensorType& tokens, const Gpt2Options& o) {
+  HPDLF_CHECK(o.layers >= 1 && o.heads >= 1 && o.channels >= 1 && o.channels % o.heads == 0,
+              "GPT-2 with {} layers, {} heads and {} channels: heads must divide the channels",
+              o.layers, o.heads, o.channels);
+  HPDLF_CHECK(tokens.extents.rank() == 2 && tokens.extents[1] <= o.context,
+              "GPT-2 takes tokens [N, T] with T <= {}, its context, not {}", o.context,
+              to_string(tokens));
+}
+
+ValueId dense(Builder& b, const std::string& name, ValueId x, const Extents& out,
+              int contracted = 1) {
+  return b.linear(name, x, {.out_features = out, .contracted = contracted, .weight = kMatrixInit});
+}
+
+/// x + proj(attention(qkv(ln1(x)))), then x + out(gelu(fc(ln2(x)))).
+ValueId block(Builder& b, const std::string& name, ValueId x, const Gpt2Options& o) {
+  const std::int64_t features = o.channels / o.heads;
+  const ValueId qkv =
+      dense(b, name + ".qkv", b.layer_norm(name + ".ln1", x), {o.heads, 3, features});
+  const ValueId attended = b.op(name + ".attention", "SelfAttention", {qkv});
+  const ValueId mixed = dense(b, name + ".proj", attended, {o.channels}, 2);
+  const ValueId y = b.op(name + ".add1", "Add", {x, mixed});
+  const ValueId wide = dense(b, name + ".fc", b.layer_norm(name + ".ln2", y), {4 * o.channels});
+  const ValueId gelu = b.op(name + ".gelu", "Gelu", {wide}, {{"approximate", std::string("tanh")}});
+  return b.op(name + ".add2", "Add", {y, dense(b, name + ".out", gelu, {o.channels})});
+}
+
+ValueId embed(Builder& b, ValueId tokens, ValueId table, const Gpt2Options& o) {
+  const std::int64_t length = b.type(tokens).extents[1];
+  ValueId positions =
+      b.graph().add_parameter("wpe.weight", {DType::f32, {o.context, o.channels}}, kMatrixInit);
+  if (length < o.context)
+    positions = b.op("wpe", "Slice", {positions},
+                     {{"starts", std::vector<std::int64_t>{0}},
+                      {"ends", std::vector<std::int64_t>{length}},
+                      {"axes", std::vector<std::int64_t>{0}}});
+  return b.op("embedding", "Add", {b.op("wte", "Gather", {table, tokens}), positions});
+}
+
+}  // namespace
+
+ValueId gpt2_trunk(Builder& b, ValueId tokens, ValueId table, const Gpt2Options& options) {
+  check_options(b.type(tokens), options);
+  ValueId x = graph::kNone;
+  {
+    const Builder::LayerScope scope(b, "embedding");
+    x = embed(b, tokens, table, options);
+  }
+  for (std::int64_t i = 0; i < options.layers; ++i) {
+    const Builder::LayerScope scope(b, fmt::format("block{}", i));
+    x = block(b, fmt::format("blocks.{}", i), x, options);
+  }
+  return b.layer_norm("ln", x);
+}
+
+ValueId language_model_loss(Builder& b, ValueId x, ValueId table, ValueId targets) {
+  const Builder::LayerScope scope(b, "loss");
+  const std::size_t first = b.graph().nodes().size();
+  const ValueId rows = b.op("loss.target_rows", "Gather", {table, targets});
+  const ValueId s = b.op("loss.head", "LmHeadSums", {x, table, rows, targets});
+  const ValueId loss =
+      b.op("loss.mean", "CrossEntropyLoss", {b.op("loss.sums", "LmHeadLossSums", {s})});
+  for (std::size_t i = first; i < b.graph().nodes().size(); ++i)
+    b.graph().node(static_cast<graph::NodeId>(i)).phase = graph::Phase::loss;
+  b.graph().fetch("loss", loss);
+  return loss;
+}
+
+ValueId gpt2_with_loss(graph::Graph& graph, std::int64_t batch, std::int64_t tokens,
+                       const Gpt2Options& net) {
+  Builder b(graph);
+  const graph::TensorType type{DType::i32, {batch, tokens}};
+  const ValueId given = graph.add_input(kTokensInput, type);
+  const ValueId targets = graph.add_input(kTargetsInput, type);
+  const ValueId table =
+      graph.add_parameter("wte.weight", {DType::f32, {net.vocabulary, net.channels}}, kMatrixInit);
+  return language_model_loss(b, gpt2_trunk(b, given, table, net), table, targets);
+}
+
+std::shared_ptr<graph::Graph> gpt2_training_graph(std::int64_t batch, std::int64_t tokens,
+                                                  const Gpt2Options& net,
+                                                  const train::OptimizerOptions& optimizer) {
+  auto graph = std::make_shared<graph::Graph>("gpt2");
+  train::complete_training_graph(*graph, gpt2_with_loss(*graph, batch, tokens, net), optimizer);
+  return graph;
+}
+
+}  // namespace hpdlf::apps
