@@ -9,10 +9,11 @@ constexpr char kUnknown = 0;
 
 bool is_data_role(char letter) { return kDataRoles.find(letter) != std::string_view::npos; }
 
-/// One letter a dimension of a graph input; only data roles are carried.
-std::string input_labels(int rank) {
+/// One letter a dimension of a graph input; only data roles are carried. Integers (labels, tokens) are one a position: no channels.
+std::string input_labels(const graph::TensorType& type) {
+  const int rank = type.extents.rank();
   std::string labels;
-  for (const char c : graph::usual_letters(rank))
+  for (const char c : graph::usual_letters(is_float(type.dtype) ? rank : rank + 1))
     if (c != ' ') labels += is_data_role(c) ? c : kUnknown;
   labels.resize(static_cast<std::size_t>(rank), kUnknown);
   return labels;
@@ -47,13 +48,18 @@ NodeFactors label_node(const graph::Graph& graph, const graph::Node& node,
 }  // namespace
 
 int NodeFactors::channel() const {
+  if (rule.outputs.empty()) return -1;
+  // One that only lesser outputs are summed over is as good: partial sums of those.
   const auto is_free = [&](int f) {
-    return f >= 0 && !is_data(f) &&
-           rule.factors[static_cast<std::size_t>(f)].kind == graph::Factor::Kind::parallel;
+    if (f < 0 || is_data(f)) return false;
+    const auto kind = rule.factors[static_cast<std::size_t>(f)].kind;
+    return kind == graph::Factor::Kind::parallel ||
+           (kind == graph::Factor::Kind::summed &&
+            !graph::TilingRule::is_missing(rule.outputs[0], f));
   };
   for (std::size_t f = 0; f < roles.size(); ++f)
     if (roles[f] == 'k' && is_free(static_cast<int>(f))) return static_cast<int>(f);
-  if (rule.outputs.empty() || rule.outputs[0].empty()) return -1;
+  if (rule.outputs[0].empty()) return -1;
   const int last = rule.outputs[0].back().factor;
   return is_free(last) ? last : -1;
 }
@@ -63,7 +69,7 @@ std::vector<NodeFactors> factor_roles(const graph::Graph& graph) {
   for (const auto& value : graph.values()) {
     const int rank = value.type.extents.rank();
     const bool is_data = value.role == graph::Role::input;
-    labels.push_back(is_data ? input_labels(rank)
+    labels.push_back(is_data ? input_labels(value.type)
                              : std::string(static_cast<std::size_t>(rank), kUnknown));
   }
   std::vector<NodeFactors> factors;

@@ -28,7 +28,9 @@ std::vector<int> parts_of(const Cutting& cutting, const NodeFactors& node) {
   for (std::size_t f = 0; f < parts.size(); ++f) {
     const auto& factor = node.rule.factors[f];
     const auto wish = cutting.parts.find(node.roles[f]);
-    if (factor.kind == graph::Factor::Kind::whole || wish == cutting.parts.end()) continue;
+    if (wish == cutting.parts.end()) continue;
+    is_thin |= factor.kind == graph::Factor::Kind::whole && wish->second > 1;
+    if (factor.kind == graph::Factor::Kind::whole) continue;
     const bool is_space = node.is_data(static_cast<int>(f)) && node.roles[f] != 'n';
     parts[f] = clamped(wish->second, is_space ? factor.extent / cutting.thickness : factor.extent);
     is_thin |= is_space && parts[f] < wish->second;
