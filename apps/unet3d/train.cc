@@ -179,6 +179,7 @@ class TrainCommand {
                         .plan = step.plan.reason,
                         .machine = step.plan.machine,
                         .steps = result.steps_done,
+                        .resumed_at = training.first_step(),
                         .interrupted = result.interrupted,
                         .step_ms = result.step_ms,
                         .predicted_step_ms = step.prediction.seconds * 1e3,

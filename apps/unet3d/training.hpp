@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "apps/unet3d/app.hpp"
+#include "apps/unet3d/history.hpp"
 #include "apps/unet3d/inference.hpp"
 #include "apps/unet3d/program.hpp"
 #include "runtime/trace.hpp"
@@ -17,23 +18,6 @@
 #include "train/step_loop.hpp"
 
 namespace hpdlf::apps {
-
-/// Dice of each class 1 .. at one validation.
-struct Validation {
-  std::int64_t step = 0;
-  std::vector<double> dice;
-  [[nodiscard]] double mean() const;
-};
-
-/// What the curves of the report are drawn from.
-struct History {
-  struct Step {
-    std::int64_t step;
-    double loss, soft_dice, learning_rate, seconds;
-  };
-  std::vector<Step> steps;
-  std::vector<Validation> validations;
-};
 
 /// Where a new run goes: runs/NAME, a name made of date and time if none is given.
 [[nodiscard]] std::filesystem::path choose_run_folder(const UNet3dAppOptions& options);
@@ -76,6 +60,9 @@ class UNet3dTraining : public train::StepLoopHooks {
   std::int64_t restore() override;
   bool stop_requested() override;
 
+  /// The updates that earlier processes did.
+  [[nodiscard]] std::int64_t first_step() const { return first_step_; }
+  /// Of the whole run: when resumed, with what was before. On the first rank only.
   [[nodiscard]] const History& history() const { return history_; }
   /// Predicted classes of the validation cases at the last validation.
   [[nodiscard]] const std::vector<train::LabelVolume>& predictions() const { return predictions_; }
@@ -85,6 +72,7 @@ class UNet3dTraining : public train::StepLoopHooks {
 
   Parts parts_;
   Extents window_;
+  std::int64_t first_step_;
   std::unique_ptr<train::Loader> loader_;
   train::Progress progress_;
   std::unique_ptr<train::MetricsLog> metrics_;
