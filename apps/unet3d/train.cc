@@ -123,7 +123,8 @@ class TrainCommand {
     UNet3dInference inference(session, model, options_, window,
                               data.train.front().image.extents[3]);
     predicted_peak_ = resident + runtime::memory_stats().current +
-                      transient_bytes(step, session.rank()) + batch_bytes(*graph);
+                      transient_bytes(step, session.rank()) + batch_bytes(*graph) +
+                      (is_first_ ? snapshot_bytes(*graph) : 0);
     say(fmt::format("plan     {}; {:.0f} MiB with the program", step.plan.reason,
                     mib(predicted_peak_)));
     const RunFolder folder(path_, is_new(), is_first_);
@@ -144,6 +145,7 @@ class TrainCommand {
                             .validate_every = options_.validate_every,
                             .snapshot_every = options_.snapshot_every,
                             .schedule = options_.schedule});
+      training.finish_saving();
       finish(session, data, step, model, folder, executor, inference, training, result);
       if (request_.trace && is_first_) trace.write(trace_folder() / "trace.json");
       session.barrier();
@@ -164,6 +166,15 @@ class TrainCommand {
     const std::int64_t batches = train::LoaderOptions{}.prefetch + options_.loader_threads + 2;
     return batches * (graph.value(graph.find(kImageInput)).type.bytes() +
                       graph.value(graph.find(kLabelsInput)).type.bytes());
+  }
+
+  /// Parameters and state, as they were when the snapshot was taken that is being written.
+  static std::int64_t snapshot_bytes(const graph::Graph& graph) {
+    std::int64_t bytes = 0;
+    for (const auto& value : graph.values())
+      if (value.role == graph::Role::parameter || value.role == graph::Role::state)
+        bytes += value.type.bytes();
+    return bytes;
   }
 
   partition::Machine machine_of(const runtime::Session& session) const {

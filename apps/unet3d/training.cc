@@ -72,6 +72,7 @@ UNet3dTraining::UNet3dTraining(Parts parts, const Extents& window, std::int64_t 
     history_ = read_history(parts_.folder.path() / "metrics.csv", parts_.options.data.classes);
   store_ = std::make_unique<train::SnapshotStore>(parts_.folder.snapshots(),
                                                   static_cast<int>(parts_.options.keep_snapshots));
+  writer_ = std::make_unique<train::SnapshotWriter>(*store_);
 }
 
 void UNet3dTraining::start_loader(std::int64_t first_step) {
@@ -142,24 +143,29 @@ bool UNet3dTraining::save(std::int64_t step) {
   }
   if (parts_.session.any(!is_finite)) return false;
   if (store_ == nullptr) return true;
-  const std::string& text = parts_.config_text;
+  const auto text = std::make_shared<const std::string>(parts_.config_text);
   tensors.push_back({kConfigTensor,
-                     {DType::u8, {static_cast<std::int64_t>(text.size())}},
-                     std::as_bytes(std::span(text)),
-                     nullptr});
+                     {DType::u8, {static_cast<std::int64_t>(text->size())}},
+                     std::as_bytes(std::span(*text)),
+                     text});
   train::SnapshotInfo info{.network = network_name(parts_.options, g),
                            .step = step,
-                           .config_hash = fmt::format("{:016x}", Hash().add(text).value()),
+                           .config_hash = fmt::format("{:016x}", Hash().add(*text).value()),
                            .loader_position = fmt::format("{}", step),
                            .random_state = fmt::format("seed {}", parts_.options.seed),
                            .metrics = {}};
   if (!history_.steps.empty()) info.metrics["loss"] = history_.steps.back().loss;
   if (!history_.validations.empty()) info.metrics["mean_dice"] = history_.validations.back().mean();
-  store_->save(info, tensors);
+  writer_->save(std::move(info), std::move(tensors));
   return true;
 }
 
+void UNet3dTraining::finish_saving() {
+  if (writer_ != nullptr) writer_->finish();
+}
+
 std::int64_t UNet3dTraining::restore() {
+  finish_saving();
   const fs::path folder = parts_.folder.snapshots();
   // All ranks wait here until the first has written, and do what it does.
   const bool is_saved = parts_.session.any(store_ != nullptr && !store_->list().empty());

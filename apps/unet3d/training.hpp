@@ -14,7 +14,7 @@
 #include "train/loader.hpp"
 #include "train/metrics_log.hpp"
 #include "train/progress.hpp"
-#include "train/snapshot_store.hpp"
+#include "train/snapshot_writer.hpp"
 #include "train/step_loop.hpp"
 
 namespace hpdlf::apps {
@@ -59,6 +59,8 @@ class UNet3dTraining : public train::StepLoopHooks {
   bool save(std::int64_t step) override;
   std::int64_t restore() override;
   bool stop_requested() override;
+  /// Blocks until the last snapshot is on the disk. @throws Error if it could not be written.
+  void finish_saving();
 
   /// The updates that earlier processes did.
   [[nodiscard]] std::int64_t first_step() const { return first_step_; }
@@ -77,6 +79,7 @@ class UNet3dTraining : public train::StepLoopHooks {
   train::Progress progress_;
   std::unique_ptr<train::MetricsLog> metrics_;
   std::unique_ptr<train::SnapshotStore> store_;
+  std::unique_ptr<train::SnapshotWriter> writer_;  ///< of store_
   History history_;
   std::vector<train::LabelVolume> predictions_;
   double voxels_per_step_;
