@@ -135,7 +135,7 @@ class TrainCommand {
                               data.train.front().image.extents[3]);
     predicted_peak_ = resident + runtime::memory_stats().current +
                       transient_bytes(step, session.rank()) + batch_bytes(*graph) +
-                      validation_bytes(data, inference);
+                      validation_bytes(data, inference) + (is_first_ ? snapshot_bytes(*graph) : 0);
     say(fmt::format("plan     {}; {:.0f} MiB with the program", step.plan.reason,
                     mib(predicted_peak_)));
     const RunFolder folder(path_, is_new(), is_first_);
@@ -155,6 +155,7 @@ class TrainCommand {
                             .validate_every = options_.validate_every,
                             .snapshot_every = options_.snapshot_every,
                             .schedule = options_.schedule});
+      training.finish_saving();
       finish(session, data, step, model, folder, executor, inference, training, result);
       if (request_.trace && is_first_) trace.write(trace_folder() / "trace.json");
       session.barrier();
@@ -177,6 +178,15 @@ class TrainCommand {
     return most;
   }
 
+  /// Parameters and state, as they were when the snapshot was taken that is being written.
+  static std::int64_t snapshot_bytes(const graph::Graph& graph) {
+    std::int64_t bytes = 0;
+    for (const auto& value : graph.values())
+      if (value.role == graph::Role::parameter || value.role == graph::Role::state)
+        bytes += value.type.bytes();
+    return bytes;
+  }
+
   partition::Machine machine_of(const runtime::Session& session) const {
     return measured_machine(session.ranks(), session.cpu_workers(), options_.memory_gib);
   }
@@ -191,6 +201,7 @@ class TrainCommand {
         .plan = step.plan.reason,
         .machine = step.plan.machine,
         .steps = result.steps_done,
+        .resumed_at = training.first_step(),
         .interrupted = result.interrupted,
         .step_ms = result.step_ms,
         .predicted_step_ms = step.prediction.seconds * 1e3,

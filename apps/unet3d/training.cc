@@ -2,7 +2,6 @@
 
 #include <ctime>
 #include <fmt/chrono.h>
-#include <numeric>
 
 #include "apps/unet3d/network.hpp"
 #include "base/atomic_file.hpp"
@@ -28,14 +27,6 @@ train::LoaderOptions loader_options(const UNet3dAppOptions& o, const Extents& wi
           .threads = static_cast<int>(o.loader_threads)};
 }
 
-std::vector<std::string> metric_columns(const UNet3dAppOptions& o) {
-  std::vector<std::string> columns{"train/loss", "train/soft_dice", "train/learning_rate",
-                                   "train/step_ms", "validation/mean_dice"};
-  for (std::size_t k = 1; k < o.data.classes.size(); ++k)
-    columns.push_back("validation/dice " + o.data.classes[k]);
-  return columns;
-}
-
 std::string fresh_name() {
   return fmt::format("unet3d-{:%Y%m%d-%H%M%S}", fmt::localtime(std::time(nullptr)));
 }
@@ -45,12 +36,6 @@ bool is_kept(const graph::Value& value) {
 }
 
 }  // namespace
-
-double Validation::mean() const {
-  return dice.empty()
-             ? 0
-             : std::accumulate(dice.begin(), dice.end(), 0.0) / static_cast<double>(dice.size());
-}
 
 fs::path choose_run_folder(const UNet3dAppOptions& options) {
   if (!options.run_name.empty()) return fs::path(options.run_folder) / options.run_name;
@@ -74,16 +59,20 @@ RunFolder::RunFolder(fs::path path, bool is_new, bool writes)
 UNet3dTraining::UNet3dTraining(Parts parts, const Extents& window, std::int64_t first_step)
     : parts_(std::move(parts)),
       window_(window),
+      first_step_(first_step),
       progress_({.style = parts_.quiet || !parts_.folder.writes()
                               ? train::ProgressOptions::Style::quiet
                               : train::ProgressOptions::Style::automatic}),
       voxels_per_step_(static_cast<double>(window.elements() * parts_.options.batch)) {
   start_loader(first_step);
   if (!parts_.folder.writes()) return;
-  metrics_ = std::make_unique<train::MetricsLog>(parts_.folder.path(),
-                                                 metric_columns(parts_.options), first_step);
+  metrics_ = std::make_unique<train::MetricsLog>(
+      parts_.folder.path(), metric_columns(parts_.options.data.classes), first_step);
+  if (first_step > 0)
+    history_ = read_history(parts_.folder.path() / "metrics.csv", parts_.options.data.classes);
   store_ = std::make_unique<train::SnapshotStore>(parts_.folder.snapshots(),
                                                   static_cast<int>(parts_.options.keep_snapshots));
+  writer_ = std::make_unique<train::SnapshotWriter>(*store_);
 }
 
 void UNet3dTraining::start_loader(std::int64_t first_step) {
@@ -104,10 +93,10 @@ void UNet3dTraining::on_step(const train::StepReport& r) {
   history_.steps.push_back({r.step + 1, r.loss, dice, r.learning_rate, r.seconds});
   if (metrics_ != nullptr)
     metrics_->add(r.step + 1,
-                  std::vector<train::MetricsLog::Scalar>{{"train/loss", r.loss},
-                                                         {"train/soft_dice", dice},
-                                                         {"train/learning_rate", r.learning_rate},
-                                                         {"train/step_ms", r.seconds * 1e3}});
+                  std::vector<train::MetricsLog::Scalar>{{kLossColumn, r.loss},
+                                                         {kSoftDiceColumn, dice},
+                                                         {kLearningRateColumn, r.learning_rate},
+                                                         {kStepMsColumn, r.seconds * 1e3}});
   progress_.update({.step = r.step + 1,
                     .steps = parts_.options.steps,
                     .loss = r.loss,
@@ -128,11 +117,11 @@ void UNet3dTraining::validate(std::int64_t step) {
       v.dice[k] += dice[k] / static_cast<double>(parts_.data.validation.size());
   }
   std::string text = fmt::format("step {}: held-out Dice {:.3f}  (", step, v.mean());
-  std::vector<train::MetricsLog::Scalar> row{{"validation/mean_dice", v.mean()}};
+  std::vector<train::MetricsLog::Scalar> row{{kMeanDiceColumn, v.mean()}};
   for (std::size_t k = 0; k < v.dice.size(); ++k) {
     const std::string& name = parts_.options.data.classes[k + 1];
     text += fmt::format("{}{} {:.3f}", k > 0 ? ", " : "", name, v.dice[k]);
-    row.push_back({"validation/dice " + name, v.dice[k]});
+    row.push_back({dice_column(name), v.dice[k]});
   }
   progress_.message(text + ")");
   if (metrics_ != nullptr) metrics_->add(step, row);
@@ -153,24 +142,29 @@ bool UNet3dTraining::save(std::int64_t step) {
   }
   if (parts_.session.any(!is_finite)) return false;
   if (store_ == nullptr) return true;
-  const std::string& text = parts_.config_text;
+  const auto text = std::make_shared<const std::string>(parts_.config_text);
   tensors.push_back({kConfigTensor,
-                     {DType::u8, {static_cast<std::int64_t>(text.size())}},
-                     std::as_bytes(std::span(text)),
-                     nullptr});
+                     {DType::u8, {static_cast<std::int64_t>(text->size())}},
+                     std::as_bytes(std::span(*text)),
+                     text});
   train::SnapshotInfo info{.network = network_name(parts_.options, g),
                            .step = step,
-                           .config_hash = fmt::format("{:016x}", Hash().add(text).value()),
+                           .config_hash = fmt::format("{:016x}", Hash().add(*text).value()),
                            .loader_position = fmt::format("{}", step),
                            .random_state = fmt::format("seed {}", parts_.options.seed),
                            .metrics = {}};
   if (!history_.steps.empty()) info.metrics["loss"] = history_.steps.back().loss;
   if (!history_.validations.empty()) info.metrics["mean_dice"] = history_.validations.back().mean();
-  store_->save(info, tensors);
+  writer_->save(std::move(info), std::move(tensors));
   return true;
 }
 
+void UNet3dTraining::finish_saving() {
+  if (writer_ != nullptr) writer_->finish();
+}
+
 std::int64_t UNet3dTraining::restore() {
+  finish_saving();
   const fs::path folder = parts_.folder.snapshots();
   // All ranks wait here until the first has written, and do what it does.
   const bool is_saved = parts_.session.any(store_ != nullptr && !store_->list().empty());

@@ -7,32 +7,16 @@
 #include <vector>
 
 #include "apps/unet3d/app.hpp"
+#include "apps/unet3d/history.hpp"
 #include "apps/unet3d/inference.hpp"
 #include "apps/unet3d/program.hpp"
 #include "train/loader.hpp"
 #include "train/metrics_log.hpp"
 #include "train/progress.hpp"
-#include "train/snapshot_store.hpp"
+#include "train/snapshot_writer.hpp"
 #include "train/step_loop.hpp"
 
 namespace hpdlf::apps {
-
-/// Dice of each class 1 .. at one validation.
-struct Validation {
-  std::int64_t step = 0;
-  std::vector<double> dice;
-  [[nodiscard]] double mean() const;
-};
-
-/// What the curves of the report are drawn from.
-struct History {
-  struct Step {
-    std::int64_t step;
-    double loss, soft_dice, learning_rate, seconds;
-  };
-  std::vector<Step> steps;
-  std::vector<Validation> validations;
-};
 
 /// Where a new run goes: runs/NAME, a name made of date and time if none is given.
 [[nodiscard]] std::filesystem::path choose_run_folder(const UNet3dAppOptions& options);
@@ -73,7 +57,12 @@ class UNet3dTraining : public train::StepLoopHooks {
   bool save(std::int64_t step) override;
   std::int64_t restore() override;
   bool stop_requested() override;
+  /// Blocks until the last snapshot is on the disk. @throws Error if it could not be written.
+  void finish_saving();
 
+  /// The updates that earlier processes did.
+  [[nodiscard]] std::int64_t first_step() const { return first_step_; }
+  /// Of the whole run: when resumed, with what was before. On the first rank only.
   [[nodiscard]] const History& history() const { return history_; }
   /// Predicted classes of the validation cases at the last validation.
   [[nodiscard]] const std::vector<train::LabelVolume>& predictions() const { return predictions_; }
@@ -83,10 +72,12 @@ class UNet3dTraining : public train::StepLoopHooks {
 
   Parts parts_;
   Extents window_;
+  std::int64_t first_step_;
   std::unique_ptr<train::Loader> loader_;
   train::Progress progress_;
   std::unique_ptr<train::MetricsLog> metrics_;
   std::unique_ptr<train::SnapshotStore> store_;
+  std::unique_ptr<train::SnapshotWriter> writer_;  ///< of store_
   History history_;
   std::vector<train::LabelVolume> predictions_;
   double voxels_per_step_;

@@ -40,7 +40,8 @@ std::string tiles(const RunSummary& s) {
       tile("Peak memory", html::memory_mib(s.peak_rss_mib),
            predicted(s.predicted_peak_mib, s.peak_rss_mib, html::memory_mib(s.predicted_peak_mib)));
   out += tile(s.interrupted ? "Steps, interrupted" : "Steps", html::whole(s.steps),
-              html::duration_ms(1000 * s.total_seconds) + " in all");
+              html::duration_ms(1000 * s.total_seconds) +
+                  (s.resumed_at > 0 ? fmt::format(" since step {}", s.resumed_at) : " in all"));
   return out + "</div>\n";
 }
 

@@ -15,6 +15,7 @@ std::string to_json(const RunSummary& summary) {
                                        {"dice", dice},
                                        {"loss", summary.loss},
                                        {"steps", summary.steps},
+                                       {"resumed_at", summary.resumed_at},
                                        {"interrupted", summary.interrupted},
                                        {"step_ms", summary.step_ms},
                                        {"predicted_step_ms", summary.predicted_step_ms},

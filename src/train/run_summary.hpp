@@ -15,6 +15,8 @@ struct RunSummary {
   std::vector<std::pair<std::string, double>> dice;  ///< by class name, background left out
   double loss = 0;                                   ///< of the last step
   std::int64_t steps = 0;                            ///< updates done, resumed ones included
+  std::int64_t resumed_at =
+      0;  ///< updates that earlier processes of the run did; times and memory are those of this one
   bool interrupted = false;
   double step_ms = 0, predicted_step_ms = 0;  ///< median measured; simulated
   std::vector<double> busy;       ///< by worker of this rank: share of the step that it computes

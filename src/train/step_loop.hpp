@@ -37,7 +37,7 @@ class StepLoopHooks {
   virtual void on_step(const StepReport& report) = 0;
   /// Nothing is in flight; `step` updates are done. Called every validate_every steps and at the end.
   virtual void validate(std::int64_t step) = 0;
-  /// Nothing is in flight; saves the state after `step` updates. Called every snapshot_every steps, at the end and when interrupted.
+  /// Nothing is in flight; saves the state after `step` updates, or begins to. Called every snapshot_every steps, at the end and when interrupted.
   /// @returns false, and saves nothing, if a parameter or state is not finite.
   [[nodiscard]] virtual bool save(std::int64_t step) = 0;
   /// Called once something is not finite: sets parameters and state to those saved last, or to the initial ones.

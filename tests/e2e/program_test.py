@@ -185,6 +185,12 @@ class Training(Workspace):
         rows = (self.path / "runs/cut/metrics.csv").read_text().splitlines()
         steps = [int(r.split(",")[0]) for r in rows[1:]]
         self.assertEqual(sorted(set(steps)), list(range(1, 13)))
+        summary = json.loads((self.path / "runs/cut/summary.json").read_text())
+        self.assertIn(summary["resumed_at"], (4, 8))
+        whole, cut = ((self.path / "runs" / run / "report.html").read_text() for run in ("whole", "cut"))
+        lines = re.compile(r'<(?:path|polyline)[^>]* (?:d|points)="([^"]*)"')
+        self.assertGreater(len(lines.findall(whole)), 3)
+        self.assertEqual(lines.findall(whole), lines.findall(cut), "the curves show the whole history")
 
     def test_saves_on_interrupt_and_says_how_to_go_on(self):
         process = subprocess.Popen([HPDLF, "train", "small.toml", "--set", "train.steps=100000", "--set", "run.name=long"],

@@ -16,6 +16,7 @@ TEST(RunSummary, HoldsAllFieldsAndStaysJsonWithNonFiniteNumbers) {
                            .dice = {{"cortex", 0.9}, {"hippocampus + amygdala", std::nan("")}},
                            .loss = 0.5,
                            .steps = 200,
+                           .resumed_at = 120,
                            .interrupted = true,
                            .step_ms = 810.5,
                            .predicted_step_ms = 800,
@@ -36,6 +37,7 @@ TEST(RunSummary, HoldsAllFieldsAndStaysJsonWithNonFiniteNumbers) {
   EXPECT_TRUE(json.at("dice").at("hippocampus + amygdala").is_null());
   EXPECT_EQ(json.at("loss"), 0.5);
   EXPECT_EQ(json.at("steps"), 200);
+  EXPECT_EQ(json.at("resumed_at"), 120);
   EXPECT_EQ(json.at("interrupted"), true);
   EXPECT_EQ(json.at("step_ms"), 810.5);
   EXPECT_EQ(json.at("predicted_step_ms"), 800);
