@@ -118,6 +118,7 @@ struct TaskCall {
 class StarpuCodelets {
  public:
   StarpuCodelets() = default;
+  ~StarpuCodelets() = default;
   StarpuCodelets(const StarpuCodelets&) = delete;
   StarpuCodelets& operator=(const StarpuCodelets&) = delete;
   [[nodiscard]] starpu_codelet* get(std::string_view op);

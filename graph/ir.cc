@@ -94,7 +94,7 @@ ValueId Graph::add_state(const std::string& name, TensorType type, Initializer i
   return add_value({.name = name, .type = type, .role = Role::state, .init = init});
 }
 
-NodeId Graph::add_node(std::string_view op, std::vector<ValueId> inputs, Attrs attrs,
+NodeId Graph::add_node(std::string_view op, std::vector<ValueId> inputs, const Attrs& attrs,
                        const std::string& name) {
   const auto id = static_cast<NodeId>(nodes_.size());
   Node node{.spec = nullptr,

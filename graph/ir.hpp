@@ -88,7 +88,7 @@ class Graph {
   ValueId add_state(const std::string& name, TensorType type, Initializer init);
 
   /// Appends a call of operator `op`; infers the output types. @throws Error naming node, operator and operand types if the call breaks the operator's rules.
-  NodeId add_node(std::string_view op, std::vector<ValueId> inputs, Attrs attrs,
+  NodeId add_node(std::string_view op, std::vector<ValueId> inputs, const Attrs& attrs,
                   const std::string& name);
   /// Binds the content that `state` has after the step.
   void update(ValueId state, ValueId new_content);

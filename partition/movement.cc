@@ -17,8 +17,8 @@ TaskWriter::TaskWriter(TaskGraph& graph, std::vector<ValueLayout>& layouts)
   for (const Tile& tile : graph.tiles) written_.push_back(tile.is_persistent());
 }
 
-TileId TaskWriter::add_tile(Tile tile) {
-  graph_.tiles.push_back(std::move(tile));
+TileId TaskWriter::add_tile(const Tile& tile) {
+  graph_.tiles.push_back(tile);
   written_.push_back(false);
   return static_cast<TileId>(graph_.tiles.size()) - 1;
 }

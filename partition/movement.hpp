@@ -18,7 +18,7 @@ class TaskWriter {
 
   /// Movements from here on are for this node.
   void set_node(graph::NodeId node) { node_ = node; }
-  TileId add_tile(Tile tile);
+  TileId add_tile(const Tile& tile);
 
   /// An access that reads region `box` of `value` on `rank`; adds the movements that make it there.
   [[nodiscard]] Access read(graph::ValueId value, int rank, const Box& box);

@@ -34,6 +34,7 @@ NodeId add_like(Graph& graph, const Node& origin, std::string_view op, std::vect
 /// The nodes that replace `conv`, in order.
 std::vector<Node> split_conv(Graph& graph, const Node& conv, const std::vector<ValueId>& parts) {
   std::vector<std::int64_t> channels;
+  channels.reserve(parts.size());
   for (const auto part : parts) channels.push_back(graph.value(part).type.extents.back());
   const NodeId split = add_like(graph, conv, "Split", {conv.inputs[1]},
                                 {{"axis", std::int64_t{-1}}, {"split", channels}}, ".split_weight");

@@ -53,6 +53,8 @@ class Config {
   /// `file` names the text in messages and gives the folder of relative paths; it need not exist.
   [[nodiscard]] static Config from_text(std::string_view text, const std::filesystem::path& file,
                                         const std::vector<std::string>& overrides = {});
+  Config(const Config&) = delete;
+  Config& operator=(const Config&) = delete;
   Config(Config&&) noexcept;
   Config& operator=(Config&&) noexcept;
   ~Config();

@@ -195,7 +195,7 @@ void BoundGraph::bind_operands(const Task& task, TaskRecord& record) {
       auto& merged = record.modes[static_cast<std::size_t>(operand.buffer)];
       merged = static_cast<starpu_data_access_mode>(merged | mode);
     }
-    record.operands.push_back(std::move(operand));
+    record.operands.push_back(operand);
   }
   for (const Access& access : task.access)
     if (access.mode != Access::Mode::read) written_[static_cast<std::size_t>(access.tile)] = true;
@@ -217,7 +217,7 @@ void BoundGraph::bind_host_operand(const Task& task, TaskRecord& record) {
   BoundOperand operand =
       operand_of(type.dtype, Box::whole(type.extents), type.extents, task.access[0].view);
   operand.host = host_slot(task.value, is_fetch(task));
-  record.operands.push_back(std::move(operand));
+  record.operands.push_back(operand);
 }
 
 int BoundGraph::host_slot(graph::ValueId value, bool fetched) {

@@ -64,6 +64,7 @@ class Call {
     const std::size_t bytes = kernel_->workspace != nullptr ? kernel_->workspace(args_) : 0;
     args_.workspace = {allocate(bytes), bytes};
   }
+  ~Call() = default;
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
   void run() const { kernel_->run(args_); }

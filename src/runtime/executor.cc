@@ -29,8 +29,9 @@ void fill_buffers(starpu_task& task, const TaskRecord& record) {
   task.nbuffers = static_cast<int>(n);
   if (n > STARPU_NMAXBUFS) {  // StarPU frees these with the task
     task.dyn_handles =
-        static_cast<starpu_data_handle_t*>(std::malloc(n * sizeof *task.dyn_handles));
-    task.dyn_modes = static_cast<starpu_data_access_mode*>(std::malloc(n * sizeof *task.dyn_modes));
+        static_cast<starpu_data_handle_t*>(std::malloc(n * sizeof(starpu_data_handle_t)));
+    task.dyn_modes =
+        static_cast<starpu_data_access_mode*>(std::malloc(n * sizeof(starpu_data_access_mode)));
   }
   std::copy(record.handles.begin(), record.handles.end(),
             n > STARPU_NMAXBUFS ? task.dyn_handles : task.handles);

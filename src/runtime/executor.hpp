@@ -21,8 +21,8 @@ struct HostTensor {
   graph::TensorType type;
   std::vector<std::byte> data;  // (an aligned vector in the real thing is fine)
 
-  explicit HostTensor(graph::TensorType t)
-      : type(std::move(t)), data(static_cast<std::size_t>(type.bytes())) {}
+  explicit HostTensor(const graph::TensorType& t)
+      : type(t), data(static_cast<std::size_t>(type.bytes())) {}
   template <class T>
   [[nodiscard]] std::span<T> as() {
     return {reinterpret_cast<T*>(data.data()), static_cast<std::size_t>(type.elements())};

@@ -76,7 +76,7 @@ class FxtTrace {
 /// The scheduler to use. @throws Error listing StarPU's, which would abort on an unknown one.
 std::string checked_scheduler(const SessionOptions& options) {
   const char* wanted_by_user = std::getenv("STARPU_SCHED");
-  const std::string wanted =
+  std::string wanted =
       wanted_by_user != nullptr && *wanted_by_user != '\0' ? wanted_by_user : options.scheduler;
   if (std::getenv("STARPU_SCHED_LIB") != nullptr) return wanted;  // may name one of the library's
   std::string known;

@@ -16,6 +16,8 @@ namespace hpdlf::runtime {
 struct Session::Impl {
   explicit Impl(const SessionOptions& options);
   ~Impl();
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
 
   /// Makes every worker's workspace at least this large. No task may be running. @throws Error if memory is exhausted.
   void require_workspace(std::size_t bytes);

@@ -82,6 +82,7 @@ std::optional<fs::path> find_fxt_tool() {
 /// Runs a program with its output in `log`; its exit status, or -1 if it did not exit by itself.
 int run_program(const std::vector<std::string>& command, const fs::path& log) {
   std::vector<char*> argv;
+  argv.reserve(command.size() + 1);
   for (const auto& argument : command) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   posix_spawn_file_actions_t actions;
@@ -185,7 +186,7 @@ fs::path convert_fxt(const fs::path& dir) {
   command.insert(command.end(), files.begin(), files.end());
   const fs::path log = dir / "starpu_fxt_tool.log";
   const int status = run_program(command, log);
-  const fs::path trace = dir / "paje.trace";
+  fs::path trace = dir / "paje.trace";
   if (status != 0 || !fs::exists(trace))
     throw LibraryError(fmt::format("{} ended with status {}; its output is in {}", tool->string(),
                                    status, log.string()));
