@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "docs/performance.md"
 BEGIN, END = "<!-- compare_pytorch: begin -->", "<!-- compare_pytorch: end -->"
 VOLUME_MODES = ("eager", "cl", "compile")
-BUSY_LOAD = 0.5  # a load before the start beyond which other programs take part in what is measured
+BUSY_LOAD = 0.5  # a load before the start beyond which other programs take part in what is measured; said in the row
 
 
 @dataclass
@@ -39,6 +39,8 @@ CASES = (
     Case("mlperf-128", ("mlperf", "--size", "128"), steps=2),
     Case("cicek-64", ("cicek", "--size", "64"), steps=3),
     Case("unet3d", ("unet3d",)),
+    Case("gpt2-4x64", ("gpt2", "--batch", "4", "--seq", "64"), modes=("eager", "compile")),
+    Case("gpt2-1x1024", ("gpt2", "--batch", "1", "--seq", "1024"), modes=("eager", "compile"), steps=3),
     Case("mlp", ("mlp",), modes=("eager", "compile"), steps=200),
 )
 
@@ -55,7 +57,7 @@ class Row:
     ratio: float
     ours_mib: int
     torch_mib: int
-    date: str
+    date: str  # with ", busy" if other programs were running
     promised: float | None = None
 
     def text(self):
@@ -68,7 +70,7 @@ class Row:
 HEAD = ("| net | type | HP-DLF, ms | PyTorch's best, ms (mode) | ratio | promised | HP-DLF, MiB | PyTorch, MiB | ratio | date |\n"
         "|---|---|---|---|---|---|---|---|---|---|")
 ROW = re.compile(r"\| (?P<name>[\w-]+) \| (?P<dtype>\w+) \| (?P<ours>[\d.,]+) \| (?P<torch>[\d.,]+) \((?P<mode>[\w,]+)\) \| (?P<ratio>[\d.]+) "
-                 r"\| (?P<promised>-|[\d.]+) \| (?P<ours_mib>[\d,]+) \| (?P<torch_mib>[\d,]+) \| [\d.]+ \| (?P<date>[\d-]+) \|$")
+                 r"\| (?P<promised>-|[\d.]+) \| (?P<ours_mib>[\d,]+) \| (?P<torch_mib>[\d,]+) \| [\d.]+ \| (?P<date>[\d-]+(?:, busy)?) \|$")
 
 
 @dataclass
@@ -121,7 +123,7 @@ def broken_promises(rows, promised):
             if promised.get(row.name) is not None and row.ratio < promised[row.name]]
 
 
-def measure(case, rounds, ours, torch):
+def measure(case, rounds, ours, torch, date):
     """@param ours() and torch(mode) run one program and return its JSON line."""
     pairs = {mode: [] for mode in case.modes}
     for i in range(rounds):
@@ -137,8 +139,7 @@ def measure(case, rounds, ours, torch):
     return Row(case.name, case.dtype, statistics.median(a["median_ms"] for a in all_ours),
                statistics.median(b["median_ms"] for _, b in pairs[best]), best,
                statistics.median(b["median_ms"] / a["median_ms"] for a, b in pairs[best]),
-               max(a["peak_rss_mib"] for a in all_ours), min(b["peak_rss_mib"] for _, b in pairs[best]),
-               datetime.date.today().isoformat())
+               max(a["peak_rss_mib"] for a in all_ours), min(b["peak_rss_mib"] for _, b in pairs[best]), date)
 
 
 def last_json(command):
@@ -189,16 +190,16 @@ def main():
     a = parse_arguments()
     if a.self_test:
         sys.exit(0 if self_test() else 1)
-    document = DOCUMENT.read_text()
-    old, cases = read_table(document), chosen_cases(a.net)
+    old, cases = read_table(DOCUMENT.read_text()), chosen_cases(a.net)
     if a.check:
         promised = {row.name: row.promised for row in old.rows if row.promised is not None}
         cases = [case for case in cases if case.name in promised]
         if not cases:
             raise SystemExit(f"error: {DOCUMENT.name} promises nothing for these rows")
     machine = machine_text(a.threads, a.hpdlf, a.torch_python)
-    load = os.getloadavg()[0]
+    date, load = datetime.date.today().isoformat(), os.getloadavg()[0]
     if load > BUSY_LOAD:
+        date += ", busy"
         print(f"warning: other programs are running (load {load:.1f}): times, and ratios too, are not those of this machine")
     rows = []
     for case in cases:
@@ -206,7 +207,7 @@ def main():
         net, *options = case.arguments
         rows.append(measure(case, a.rounds,
                             lambda: last_json([a.hpdlf, "bench", "step", "--net", net, *options, "--dtype", case.dtype, "--json", *more]),
-                            lambda mode: last_json([a.torch_python, ROOT / "scripts/torch_bench.py", net, mode, *options, *more])))
+                            lambda mode: last_json([a.torch_python, ROOT / "scripts/torch_bench.py", net, mode, *options, *more]), date))
     print(f"Machine: {machine}.\n\n{HEAD}")
     print("\n".join(row.text() for row in rows))
     if a.check:
@@ -214,7 +215,8 @@ def main():
         print("\n".join(["", *broken] if broken else ["", "every promised ratio is kept"]))
         sys.exit(1 if broken else 0)
     if not a.dry_run:
-        DOCUMENT.write_text(write_table(document, merged(old, machine, rows)))
+        document = DOCUMENT.read_text()  # someone may have edited it in the meantime
+        DOCUMENT.write_text(write_table(document, merged(read_table(document), machine, rows)))
         print(f"\n{DOCUMENT.relative_to(ROOT)} is written")
 
 
@@ -224,11 +226,12 @@ def self_test():
         return {"median_ms": ms, "peak_rss_mib": mib, "params": params}
 
     row_a = Row("mlp", "f32", 1.25, 2.5, "eager", 2.0, 40, 1400, "2026-01-02", 1.8)
-    row_b = Row("mlperf-64", "f32", 12345.0, 1.5e4, "cl", 1.22, 1784, 1699, "2026-01-02")
+    row_b = Row("mlperf-64", "f32", 12345.0, 1.5e4, "cl", 1.22, 1784, 1699, "2026-01-02, busy")
     document = f"before\n{Table('one, 2 threads', [row_b, row_a]).text()}\nafter\n"
     old = read_table(document)
     ours, theirs = iter([10, 20, 10, 20]), {"eager": iter([30, 50]), "compile": iter([25, 24])}
-    measured = measure(Case("mlp", ("mlp",), modes=("eager", "compile")), 2, lambda: line(next(ours), 100), lambda m: line(next(theirs[m]), 200))
+    case = Case("mlp", ("mlp",), modes=("eager", "compile"))
+    measured = measure(case, 2, lambda: line(next(ours), 100), lambda mode: line(next(theirs[mode]), 200), "2026-03-04")
     new = merged(old, "one, 2 threads", [measured])
 
     def fails(action):
@@ -242,12 +245,13 @@ def self_test():
         "read back": write_table(document, old) == document and old.rows[1].promised == 1.8 and old.rows[0].promised is None,
         "text around it": write_table(document, new).startswith("before\n") and write_table(document, new).endswith("\nafter\n"),
         "best mode, median of its pairs": (measured.mode, measured.torch_ms, measured.ratio) == ("compile", 24.5, (25 / 20 + 24 / 20) / 2),
+        "date": (old.rows[0].date, new.rows[1].date) == ("2026-01-02, busy", "2026-03-04"),
         "memory": (measured.ours_mib, measured.torch_mib) == (100, 200),
         "replaced by name, promise kept": [r.name for r in new.rows] == ["mlperf-64", "mlp"] and new.rows[1].promised == 1.8,
         "broken promise": broken_promises([measured], {"mlp": 1.8}) == ["mlp: ratio 1.23, promised 1.8"],
         "kept promise": broken_promises([measured], {"mlp": 1.2}) == [],
         "another machine": fails(lambda: merged(old, "two", [measured])),
-        "another net": fails(lambda: measure(Case("mlp", ("mlp",), modes=("eager",)), 1, lambda: line(1, 1), lambda m: line(1, 1, params=6))),
+        "another net": fails(lambda: measure(case, 1, lambda: line(1, 1), lambda mode: line(1, 1, params=6), "")),
         "bad row": fails(lambda: parse_row("| mlp | f32 | fast |")),
     }
     wrong = [name for name, right in checks.items() if not right]
