@@ -5,7 +5,7 @@ usage: torch_bench.py NET MODE [--size N] [--batch B] [--seq T] [--threads P] [-
   NET   mlperf   MLPerf 3-D U-Net: 32-64-128-256-320-320, InstanceNorm, ReLU, stride-2 convolutions down, ConvTranspose k2 s2 up
         cicek    Cicek et al. 2016 3-D U-Net, same padding, BatchNorm, max-pooling: 32/64, 64/128, 128/256, 256/512
         unet3d   the step of apps/unet3d/unet3d.toml: 16-32-64-128, 5 classes, AdamW; 48 x 112 x 96 unless --size is given
-        gpt2     GPT-2 124M (12 layers, 12 heads, 768), AdamW, tied embedding, causal attention
+        gpt2     GPT-2 124M (12 layers, 12 heads, 768), AdamW, tied embedding, causal attention; 4 x 64 tokens
         mlp      784-128-64-10, ReLU, batch 64 unless given: the worst case of a task runtime
   MODE  comma list of: eager, cl (channels last), bf16 (autocast), compile
 Prints one JSON line: net, mode, ms a step (least, median), losses of the first steps, peak resident memory.
@@ -164,7 +164,7 @@ def make_unet3d(a):
 
 def make_gpt2(a):
     net, generator = GPT2(), torch.Generator().manual_seed(1)
-    x, y = (torch.randint(0, 50257, (a.batch or 1, a.seq), generator=generator) for _ in range(2))
+    x, y = (torch.randint(0, 50257, (a.batch or 4, a.seq), generator=generator) for _ in range(2))
     optimizer = torch.optim.AdamW(net.parameters(), lr=3e-4, weight_decay=0.1, fused=True)
     return Case(net, x, y, lambda o, t: F.cross_entropy(o.view(-1, o.shape[-1]), t.view(-1)), optimizer)
 
@@ -217,7 +217,7 @@ def main():
 
     losses, times = zip(*(step() for _ in range(WARM_UP_STEPS + a.steps)))
     timed = times[WARM_UP_STEPS:]
-    print(json.dumps({"net": a.net, "mode": a.mode, "size": x.shape[-1], "batch": x.shape[0], "threads": torch.get_num_threads(),
+    print(json.dumps({"net": a.net, "mode": a.mode, "size": x.shape[-1], "batch": x.shape[0], "seq": a.seq, "threads": torch.get_num_threads(),
                       "params": sum(p.numel() for p in net.parameters()), "first_step_s": round(times[0], 2),
                       "min_ms": round(min(timed) * 1e3, 3), "median_ms": round(statistics.median(timed) * 1e3, 3),
                       "losses": [round(loss, 6) for loss in losses[:4]],

@@ -99,13 +99,12 @@ BenchNet unet3d_app(const BenchSize& size) {
 }
 
 BenchNet mlp(const BenchSize& size) {
-  HPDLF_CHECK(size.size == 0, "the mlp reads 784 numbers a sample; it has no size {}", size.size);
   constexpr std::int64_t kFeatures = 784, kClasses = 10, kBatch = 64;
   const std::int64_t n = or_default(size.batch, kBatch);
   BenchNet net{.graph = std::make_shared<graph::Graph>("mlp"),
                .optimizer = sgd(),
                .learning_rate = kSgdRate,
-               .size = {.size = kFeatures, .batch = n}};
+               .size = {.batch = n}};
   Builder b(*net.graph);
   ValueId x = net.graph->add_input("x", {DType::f32, {n, kFeatures}});
   const ValueId labels = net.graph->add_input("labels", {DType::u8, {n}});
@@ -121,8 +120,6 @@ BenchNet mlp(const BenchSize& size) {
 
 /// GPT-2 124M on 4 sequences of 64 tokens; any token may follow any.
 BenchNet gpt2(const BenchSize& size) {
-  HPDLF_CHECK(size.size == 0,
-              "gpt2 reads tokens: --seq, not --size {}, is the length of a sequence", size.size);
   constexpr std::int64_t kBatch = 4, kTokens = 64;
   const std::int64_t n = or_default(size.batch, kBatch), t = or_default(size.seq, kTokens);
   const Gpt2Options options;
@@ -139,15 +136,37 @@ BenchNet gpt2(const BenchSize& size) {
 struct Entry {
   const char *name, *doc;
   BenchNet (*make)(const BenchSize&);
+  bool has_size = false, has_seq = false;  ///< what of BenchSize it takes beside the batch
 };
+
+void check_size(const Entry& entry, const BenchSize& size) {
+  HPDLF_CHECK(size.size == 0 || entry.has_size, "{} has no images whose size could be {}",
+              entry.name, size.size);
+  HPDLF_CHECK(size.seq == 0 || entry.has_seq, "{} has no sequences of {} tokens", entry.name,
+              size.seq);
+}
 
 /// The one list of nets.
 constexpr Entry kNets[] = {
-    {"mlperf", "MLPerf 3-D U-Net, filters 32-64-128-256-320-320, 3 classes; 64^3 voxels", mlperf},
-    {"cicek", "Cicek et al. 2016 3-D U-Net, 32/64 to 256/512, 3 classes; 64^3 voxels", cicek},
-    {"unet3d", "the step of apps/unet3d/unet3d.toml; 48 x 112 x 96 voxels", unet3d_app},
-    {"gpt2", "GPT-2 124M; --batch 4 sequences of --seq 64 tokens", gpt2},
-    {"mlp", "784-128-64-10, batch 64: the worst case of a task runtime", mlp},
+    {.name = "mlperf",
+     .doc = "MLPerf 3-D U-Net, filters 32-64-128-256-320-320, 3 classes; 64^3 voxels",
+     .make = mlperf,
+     .has_size = true},
+    {.name = "cicek",
+     .doc = "Cicek et al. 2016 3-D U-Net, 32/64 to 256/512, 3 classes; 64^3 voxels",
+     .make = cicek,
+     .has_size = true},
+    {.name = "unet3d",
+     .doc = "the step of apps/unet3d/unet3d.toml; 48 x 112 x 96 voxels",
+     .make = unet3d_app,
+     .has_size = true},
+    {.name = "gpt2",
+     .doc = "GPT-2 124M; --batch 4 sequences of --seq 64 tokens",
+     .make = gpt2,
+     .has_seq = true},
+    {.name = "mlp",
+     .doc = "784-128-64-10, batch 64: the worst case of a task runtime",
+     .make = mlp},
 };
 
 }  // namespace
@@ -155,8 +174,10 @@ constexpr Entry kNets[] = {
 BenchNet make_bench_net(const std::string& name, const BenchSize& size) {
   std::vector<std::string> names;
   for (const Entry& entry : kNets) {
-    if (name == entry.name) return entry.make(size);
     names.emplace_back(entry.name);
+    if (name != entry.name) continue;
+    check_size(entry, size);
+    return entry.make(size);
   }
   throw Error(fmt::format("unknown net `{}`{}", name, did_you_mean(name, names)),
               fmt::format("the nets are {}", fmt::join(names, ", ")));

@@ -53,10 +53,11 @@ void print_json(const apps::BenchResult& r) {
 }
 
 void print_table(const apps::BenchResult& r) {
-  const std::string length =
-      r.size.seq > 0 ? fmt::format("{} tokens", r.size.seq) : fmt::format("size {}", r.size.size);
-  fmt::print("{} {}, {}, batch {}; {} parameters; {} workers of {}\n", r.net, r.dtype, length,
-             r.size.batch, fmt::group_digits(r.params), r.workers, r.machine);
+  std::string size = fmt::format("batch {}", r.size.batch);
+  if (r.size.size > 0) size += fmt::format(", size {}", r.size.size);
+  if (r.size.seq > 0) size += fmt::format(", {} tokens", r.size.seq);
+  fmt::print("{} {}, {}; {} parameters; {} workers of {}\n", r.net, r.dtype, size,
+             fmt::group_digits(r.params), r.workers, r.machine);
   fmt::print("plan        {}\n", r.plan);
   fmt::print("step        {:.2f} ms (least {:.2f}, predicted {:.2f})\n", r.median_ms, r.min_ms,
              r.predicted_ms);

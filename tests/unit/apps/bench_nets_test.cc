@@ -48,6 +48,11 @@ TEST(BenchNets, UnknownOneIsAnErrorThatNamesTheNearest) {
   }
 }
 
+TEST(BenchNets, RejectASizeThatTheyDoNotHave) {
+  EXPECT_THROW((void)make_bench_net("mlp", {.size = 64}), Error);
+  EXPECT_THROW((void)make_bench_net("mlperf", {.seq = 64}), Error);
+}
+
 TEST(DirectFlops, CountForwardAndTheGradientsThatAreNeeded) {
   // Nothing trained comes before the first layer: it has no gradient by its input.
   const double batch = 7;
