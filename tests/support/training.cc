@@ -4,6 +4,7 @@
 #include <cstring>
 #include <sstream>
 
+#include "apps/transformer/network.hpp"
 #include "apps/unet3d/network.hpp"
 #include "partition/lower.hpp"
 #include "partition/planner.hpp"
@@ -28,7 +29,35 @@ runtime::HostTensorPtr host_tensor(const graph::TensorType& type, const void* da
 
 runtime::HostTensorPtr scalar(float value) { return host_tensor({DType::f32, {}}, &value); }
 
-/// The parameters of the fixture in an oracle, and the inputs of one step.
+bool is_gpt2(const Fixture& fixture) {
+  const auto net = fixture.metadata.find("net");
+  return net != fixture.metadata.end() && net->second == "gpt2";
+}
+
+std::int64_t integer(const Fixture& fixture, const std::string& key) {
+  return std::stoll(fixture.metadata.at(key));
+}
+
+/// Stored as u8, given as i32.
+FixtureTensor widened(const FixtureTensor& tensor) {
+  const auto narrow = tensor.as<std::uint8_t>();
+  const std::vector<std::int32_t> wide(narrow.begin(), narrow.end());
+  FixtureTensor result{{DType::i32, tensor.type.extents}, {}};
+  result.data.resize(wide.size() * sizeof(std::int32_t));
+  std::memcpy(result.data.data(), wide.data(), result.data.size());
+  return result;
+}
+
+/// The data of every step, by the name of the graph's input.
+std::map<std::string, FixtureTensor> batch_of(const Fixture& fixture) {
+  if (is_gpt2(fixture))
+    return {{apps::kTokensInput, widened(fixture.tensors.at("tokens"))},
+            {apps::kTargetsInput, widened(fixture.tensors.at("targets"))}};
+  return {{apps::kImageInput, fixture.tensors.at("x")},
+          {apps::kLabelsInput, fixture.tensors.at("labels")}};
+}
+
+/// The parameters of the fixture in an oracle.
 void load_parameters(Oracle& oracle, const graph::Graph& graph, const Fixture& fixture) {
   for (std::size_t i = 0; i < graph.values().size(); ++i)
     if (graph.values()[i].role == graph::Role::parameter)
@@ -36,6 +65,7 @@ void load_parameters(Oracle& oracle, const graph::Graph& graph, const Fixture& f
           fixture.tensors.at(graph.values()[i].name).data;
 }
 
+/// The inputs of one step.
 std::map<graph::ValueId, Tensor> oracle_inputs(const graph::Graph& graph, const Fixture& fixture,
                                                int step) {
   const auto filled = [](const graph::TensorType& type, const void* data) {
@@ -45,11 +75,12 @@ std::map<graph::ValueId, Tensor> oracle_inputs(const graph::Graph& graph, const 
   };
   const float lr = std::stof(fixture.metadata.at("lr"));
   const auto number = static_cast<float>(step + 1);
-  const FixtureTensor &x = fixture.tensors.at("x"), &labels = fixture.tensors.at("labels");
-  return {{graph.find(apps::kImageInput), filled(x.type, x.data.data())},
-          {graph.find(apps::kLabelsInput), filled(labels.type, labels.data.data())},
-          {graph.find(train::kLearningRateInput), filled({DType::f32, {}}, &lr)},
-          {graph.find(train::kStepInput), filled({DType::f32, {}}, &number)}};
+  std::map<graph::ValueId, Tensor> inputs = {
+      {graph.find(train::kLearningRateInput), filled({DType::f32, {}}, &lr)},
+      {graph.find(train::kStepInput), filled({DType::f32, {}}, &number)}};
+  for (const auto& [name, tensor] : batch_of(fixture))
+    inputs.emplace(graph.find(name), filled(tensor.type, tensor.data.data()));
+  return inputs;
 }
 
 partition::Machine test_machine(const runtime::Session& session) {
@@ -72,9 +103,29 @@ void load_parameters(runtime::Executor& executor, const graph::Graph& graph,
   }
 }
 
+std::shared_ptr<graph::Graph> gpt2_fixture_graph(const Fixture& fixture) {
+  const Extents& table = fixture.tensors.at("wte.weight").type.extents;
+  const Extents& tokens = fixture.tensors.at("tokens").type.extents;
+  return apps::gpt2_training_graph(
+      tokens[0], tokens[1],
+      {.layers = integer(fixture, "layers"),
+       .heads = integer(fixture, "heads"),
+       .channels = table[1],
+       .vocabulary = table[0],
+       .context = integer(fixture, "context")},
+      {.weight_decay = std::stod(fixture.metadata.at("weight_decay"))});
+}
+
+graph::ValueId first_parameter_of(const graph::Graph& graph) {
+  for (std::size_t i = 0; i < graph.values().size(); ++i)
+    if (graph.values()[i].role == graph::Role::parameter) return static_cast<graph::ValueId>(i);
+  throw Error(fmt::format("graph \"{}\" has no parameter", graph.name()));
+}
+
 }  // namespace
 
 std::shared_ptr<graph::Graph> fixture_training_graph(const Fixture& fixture) {
+  if (is_gpt2(fixture)) return gpt2_fixture_graph(fixture);
   const FixtureTensor& x = fixture.tensors.at("x");
   const auto weights = fixture.tensors.at("class_weights").as<float>();
   return apps::unet3d_training_graph(
@@ -131,18 +182,16 @@ TrainingRun train_fixture(runtime::Session& session, const Fixture& fixture,
   load_parameters(executor, *graph, fixture);
 
   TrainingRun run{.losses = {}, .first_parameter = {}, .plan_reason = plan.reason};
-  const auto image = host_tensor(fixture.tensors.at("x").type, fixture.tensors.at("x").data.data());
-  const auto labels =
-      host_tensor(fixture.tensors.at("labels").type, fixture.tensors.at("labels").data.data());
+  std::map<graph::ValueId, runtime::HostTensorPtr> inputs = {
+      {graph->find(train::kLearningRateInput), scalar(std::stof(fixture.metadata.at("lr")))}};
+  for (const auto& [name, tensor] : batch_of(fixture))
+    inputs[graph->find(name)] = host_tensor(tensor.type, tensor.data.data());
   for (int step = 0; step < steps; ++step) {
-    const std::int64_t id = executor.submit(
-        {{graph->find(apps::kImageInput), image},
-         {graph->find(apps::kLabelsInput), labels},
-         {graph->find(train::kLearningRateInput), scalar(std::stof(fixture.metadata.at("lr")))},
-         {graph->find(train::kStepInput), scalar(static_cast<float>(step + 1))}});
+    inputs[graph->find(train::kStepInput)] = scalar(static_cast<float>(step + 1));
+    const std::int64_t id = executor.submit(inputs);
     run.losses.push_back(static_cast<double>(executor.wait(id).fetched.at("loss")->as<float>()[0]));
   }
-  run.first_parameter = executor.read(graph->find("inp.0.0.weight"))->data;
+  run.first_parameter = executor.read(first_parameter_of(*graph))->data;
   return run;
 }
 
