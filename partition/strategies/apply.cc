@@ -37,7 +37,7 @@ std::vector<int> parts_of(const Cutting& cutting, const NodeFactors& node) {
     if (wish == cutting.parts.end()) continue;
     const bool is_space = node.is_data(static_cast<int>(f)) && node.roles[f] != 'n';
     if (factor.kind == graph::Factor::Kind::whole) {
-      is_thin |= is_space && wish->second > 1;
+      is_thin |= node.is_data(static_cast<int>(f)) && wish->second > 1;
       continue;
     }
     parts[f] = clamped(wish->second, is_space ? factor.extent / cutting.thickness : factor.extent);

@@ -29,7 +29,8 @@ std::vector<Cutting> mixed_cuttings(const Situation& s) {
   const bool ranks_by_sample = s.extent('n') >= s.ranks;
   const char outer = s.outer_axis();
   const char next = s.next_axis();
-  if (s.extent('n') > s.ranks) add(cuttings, {.parts = {{'n', s.ranks * s.workers}}});
+  if (s.extent('n') > s.ranks)
+    add(cuttings, {.parts = {{'n', s.ranks * s.workers}}, .refill = s.ranks * s.workers});
   if (outer == '\0') return cuttings;
   const int samples = ranks_by_sample ? s.ranks : 1;
   for (const int tiles : kTilesAWorker) {
