@@ -9,11 +9,13 @@ constexpr char kUnknown = 0;
 
 bool is_data_role(char letter) { return kDataRoles.find(letter) != std::string_view::npos; }
 
-/// One letter a dimension of a graph input; only data roles are carried. Integers (labels, tokens) are one a position: no channels.
+/// One letter a dimension of a graph input; only data roles are carried. Integers (labels, tokens) have no channels.
 std::string input_labels(const graph::TensorType& type) {
   const int rank = type.extents.rank();
+  constexpr int kMostNamed = 7;  // dimensions that graph::usual_letters knows
+  const bool has_channels = is_float(type.dtype) || rank == kMostNamed;
   std::string labels;
-  for (const char c : graph::usual_letters(is_float(type.dtype) ? rank : rank + 1))
+  for (const char c : graph::usual_letters(rank + (has_channels ? 0 : 1)))
     if (c != ' ') labels += is_data_role(c) ? c : kUnknown;
   labels.resize(static_cast<std::size_t>(rank), kUnknown);
   return labels;
@@ -48,29 +50,27 @@ NodeFactors label_node(const graph::Graph& graph, const graph::Node& node,
 }  // namespace
 
 int NodeFactors::channel() const {
-  if (rule.outputs.empty()) return -1;
-  // One that only lesser outputs are summed over is as good: partial sums of those.
-  const auto is_free = [&](int f) {
-    if (f < 0 || is_data(f)) return false;
-    const auto kind = rule.factors[static_cast<std::size_t>(f)].kind;
-    return kind == graph::Factor::Kind::parallel ||
-           (kind == graph::Factor::Kind::summed &&
-            !graph::TilingRule::is_missing(rule.outputs[0], f));
+  using Kind = graph::Factor::Kind;
+  const auto is_a = [&](int f, Kind kind) {
+    return f >= 0 && !is_data(f) && rule.factors[static_cast<std::size_t>(f)].kind == kind;
   };
-  for (std::size_t f = 0; f < roles.size(); ++f)
-    if (roles[f] == 'k' && is_free(static_cast<int>(f))) return static_cast<int>(f);
-  if (rule.outputs[0].empty()) return -1;
-  const int last = rule.outputs[0].back().factor;
-  return is_free(last) ? last : -1;
+  const auto find = [&](Kind kind) {
+    for (int f = 0; f < static_cast<int>(roles.size()); ++f)
+      if (roles[static_cast<std::size_t>(f)] == 'k' && is_a(f, kind)) return f;
+    return -1;
+  };
+  if (const int free = find(Kind::parallel); free >= 0) return free;
+  if (rule.outputs.empty() || rule.outputs[0].empty()) return -1;
+  if (const int last = rule.outputs[0].back().factor; is_a(last, Kind::parallel)) return last;
+  return find(Kind::summed);
 }
 
 std::vector<NodeFactors> factor_roles(const graph::Graph& graph) {
   std::vector<std::string> labels;  // [ValueId], a role a dimension
   for (const auto& value : graph.values()) {
-    const int rank = value.type.extents.rank();
+    const auto rank = static_cast<std::size_t>(value.type.extents.rank());
     const bool is_data = value.role == graph::Role::input;
-    labels.push_back(is_data ? input_labels(value.type)
-                             : std::string(static_cast<std::size_t>(rank), kUnknown));
+    labels.push_back(is_data ? input_labels(value.type) : std::string(rank, kUnknown));
   }
   std::vector<NodeFactors> factors;
   for (const auto& node : graph.nodes()) factors.push_back(label_node(graph, node, labels));

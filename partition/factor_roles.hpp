@@ -20,7 +20,8 @@ struct NodeFactors {
   graph::TilingRule rule;
   std::vector<char> roles;  ///< [factor]; one of kDataRoles, else the rule's letter
 
-  /// The factor that runs along the channels of output 0 and may be cut without partial sums, or -1.
+  /// The factor to cut where channels are: one along the channels of output 0 that gives no partial sums, else a summed `k` (the words
+  /// of a vocabulary, whose sums are a number a token), else -1.
   [[nodiscard]] int channel() const;
   [[nodiscard]] bool is_data(int factor) const {
     return kDataRoles.find(roles[static_cast<std::size_t>(factor)]) != std::string_view::npos;

@@ -46,12 +46,13 @@ void infer_gather_grad(OpCall& call) {
   call.outputs = {{DType::f32, {rows, dy.extents.back()}}};
 }
 
-/// "n t ": the dimensions of the indices, `suffix` on each.
-std::string index_dims(const TensorType& indices, const std::string& suffix = "") {
+/// "n! t! ": the dimensions of the indices. All positions stay in one tile, so that the table is cut as its readers and its update are,
+/// and never gathered: what is looked up is small beside it.
+std::string index_dims(const TensorType& indices) {
   std::string text;
   for (const char c : usual_letters(indices.extents.rank() + 1)) {
     if (c == 'c') break;
-    text += c == ' ' ? suffix + " " : std::string(1, c);
+    text += c == ' ' ? "! " : std::string(1, c);
   }
   return text;
 }
@@ -61,9 +62,8 @@ std::string gather_rule(const OpCall& call) {
   return "k c!, " + i + " -> " + i + "c!";
 }
 
-/// All positions stay in one tile: its cost is that of dy, and the order of the sums its own.
 std::string gather_grad_rule(const OpCall& call) {
-  const std::string i = index_dims(call.input(0), "!");
+  const std::string i = index_dims(call.input(0));
   return i + ", " + i + "c! -> k c!";
 }
 

@@ -84,12 +84,13 @@ std::string token_dims(int rank, const std::string& suffix = "") {
   return text;
 }
 
+// Tokens stay in one tile: a table is cut by words, as its update is, and never gathered nor summed as a whole.
+
 std::string sums_rule(const OpCall& call) {
-  const std::string t = token_dims(call.input(3).extents.rank()), x = t + " c!";
+  const std::string t = token_dims(call.input(3).extents.rank(), "!"), x = t + " c!";
   return x + ", k c!, " + x + ", " + t + " -> " + t;
 }
 
-/// Tokens stay in one tile: a partial sum of dtable, as large as the table, costs more than a cut of the vocabulary.
 std::string sums_grad_rule(const OpCall& call) {
   const std::string t = token_dims(call.input(3).extents.rank(), "!"), x = t + " c!";
   return x + ", k c!, " + x + ", " + t + ", " + t + ", " + t + " -> k c!, " + x;

@@ -21,6 +21,12 @@ int clamped(std::int64_t wanted, std::int64_t limit) {
   return static_cast<int>(std::max<std::int64_t>(1, std::min(wanted, limit)));
 }
 
+/// Least extent of a part of the channel factor. Only along the last dimension of output 0 does a cut shorten vectors.
+std::int64_t fewest_of(const NodeFactors& node) {
+  const auto& output = node.rule.outputs[0];
+  return output.empty() || output.back().factor == node.channel() ? kFewestChannels : 1;
+}
+
 std::vector<int> parts_of(const Cutting& cutting, const NodeFactors& node) {
   std::vector<int> parts(node.roles.size(), 1);
   int tiles = 1;
@@ -29,9 +35,11 @@ std::vector<int> parts_of(const Cutting& cutting, const NodeFactors& node) {
     const auto& factor = node.rule.factors[f];
     const auto wish = cutting.parts.find(node.roles[f]);
     if (wish == cutting.parts.end()) continue;
-    is_thin |= factor.kind == graph::Factor::Kind::whole && wish->second > 1;
-    if (factor.kind == graph::Factor::Kind::whole) continue;
     const bool is_space = node.is_data(static_cast<int>(f)) && node.roles[f] != 'n';
+    if (factor.kind == graph::Factor::Kind::whole) {
+      is_thin |= node.is_data(static_cast<int>(f)) && wish->second > 1;
+      continue;
+    }
     parts[f] = clamped(wish->second, is_space ? factor.extent / cutting.thickness : factor.extent);
     is_thin |= is_space && parts[f] < wish->second;
     tiles *= parts[f];
@@ -42,7 +50,7 @@ std::vector<int> parts_of(const Cutting& cutting, const NodeFactors& node) {
   if (cutting.channels > 1)
     parts[at(channel)] = clamped(cutting.channels, extent);
   else if (is_thin && tiles < cutting.refill)
-    parts[at(channel)] = clamped((cutting.refill + tiles - 1) / tiles, extent / kFewestChannels);
+    parts[at(channel)] = clamped((cutting.refill + tiles - 1) / tiles, extent / fewest_of(node));
   return parts;
 }
 

@@ -30,8 +30,7 @@ std::vector<Cutting> mixed_cuttings(const Situation& s) {
   const char outer = s.outer_axis();
   const char next = s.next_axis();
   if (s.extent('n') > s.ranks)
-    for (const int refill : {1, s.ranks * s.workers})
-      add(cuttings, {.parts = {{'n', s.ranks * s.workers}}, .refill = refill});
+    add(cuttings, {.parts = {{'n', s.ranks * s.workers}}, .refill = s.ranks * s.workers});
   if (outer == '\0') return cuttings;
   const int samples = ranks_by_sample ? s.ranks : 1;
   for (const int tiles : kTilesAWorker) {

@@ -19,8 +19,8 @@ struct Cutting {
   std::map<char, int> parts;  ///< by role
   int channels = 1;           ///< parts of each node's output channels
   int thickness = 1;          ///< a part of a space axis has at least so many planes ...
-  int refill =
-      1;  ///< ... and a node with fewer tiles than this because of that has its channels cut too
+  int refill = 1;  ///< ... and a node with fewer tiles than this because of that, or because an
+                   ///< axis of the data must stay whole, has its channels cut too
 };
 
 /// What strategies look at.

@@ -1,4 +1,4 @@
-// Training steps give PyTorch's losses: same nets, weights and data (scripts/make_torch_trace.py).
+// Training steps give PyTorch's losses: same nets, weights and data (scripts/make_torch_trace.py, scripts/make_gpt2_trace.py).
 #include <gtest/gtest.h>
 
 #include "support/training.hpp"
@@ -37,6 +37,31 @@ TEST_P(TorchTrace, GradientsOfTheFirstStepEqualFloat64) {
 
 INSTANTIATE_TEST_SUITE_P(Nets, TorchTrace, testing::Values(Trace{"unet3d", 10}, Trace{"cicek", 5}),
                          [](const auto& info) { return std::string(info.param.name); });
+
+class Gpt2Trace : public testing::Test {
+ protected:
+  const Fixture fixture_ = load_fixture("gpt2_torch.safetensors");
+};
+
+TEST_F(Gpt2Trace, StepsGiveTheSameLossesHoweverTheyAreCut) {
+  const auto expected = fixture_.tensors.at("losses").as<double>();
+  runtime::Session session({.cpu_workers = 2});
+
+  ASSERT_EQ(expected.size(), 5U);
+  for (const char* strategy : {"auto", "n:3", "t:4", "n:2 t:3", "channel", "k:4"}) {
+    const TrainingRun run = train_fixture(session, fixture_, strategy, 5);
+
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      EXPECT_NEAR(run.losses[i], expected[i], 1e-4 * expected[i]) << strategy << ", step " << i;
+  }
+}
+
+TEST_F(Gpt2Trace, GradientsOfTheFirstStepEqualFloat64) {
+  const auto errors = oracle_gradient_errors(fixture_);
+
+  EXPECT_EQ(errors.size(), 7U);
+  for (const auto& [name, error] : errors) EXPECT_LT(error, 2e-5) << name;
+}
 
 }  // namespace
 }  // namespace hpdlf::test

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <sstream>
 
+#include "apps/transformer/network.hpp"
 #include "apps/unet3d/network.hpp"
 #include "partition/lower.hpp"
 #include "partition/planner.hpp"
@@ -29,12 +30,21 @@ runtime::HostTensorPtr host_tensor(const graph::TensorType& type, const void* da
 
 runtime::HostTensorPtr scalar(float value) { return host_tensor({DType::f32, {}}, &value); }
 
-/// The parameters of the fixture in an oracle, and the inputs of one step.
+/// The parameters of the fixture in an oracle.
 void load_parameters(Oracle& oracle, const graph::Graph& graph, const Fixture& fixture) {
   for (std::size_t i = 0; i < graph.values().size(); ++i)
     if (graph.values()[i].role == graph::Role::parameter)
       oracle.value(static_cast<graph::ValueId>(i)).data =
           fixture.tensors.at(graph.values()[i].name).data;
+}
+
+bool is_gpt2(const Fixture& fixture) { return fixture.metadata.at("net") == "gpt2"; }
+
+/// Tokens, stored as u8 and given as i32.
+runtime::HostTensorPtr widened(const FixtureTensor& tensor) {
+  const auto narrow = tensor.as<std::uint8_t>();
+  const std::vector<std::int32_t> wide(narrow.begin(), narrow.end());
+  return host_tensor({DType::i32, tensor.type.extents}, wide.data());
 }
 
 /// Every input of the graph at one step.
@@ -43,6 +53,7 @@ runtime::StepInputs step_inputs(const graph::Graph& graph, const Fixture& fixtur
     if (input == train::kLearningRateInput) return scalar(std::stof(fixture.metadata.at("lr")));
     if (input == train::kStepInput) return scalar(static_cast<float>(step + 1));
     const FixtureTensor& tensor = fixture.tensors.at(input == apps::kImageInput ? "x" : input);
+    if (is_gpt2(fixture)) return widened(tensor);
     return host_tensor(tensor.type, tensor.data.data());
   };
   runtime::StepInputs inputs;
@@ -83,9 +94,24 @@ void load_parameters(runtime::Executor& executor, const graph::Graph& graph,
   }
 }
 
+std::shared_ptr<graph::Graph> gpt2_fixture_graph(const Fixture& fixture) {
+  const auto integer = [&](const char* key) { return std::stoll(fixture.metadata.at(key)); };
+  const Extents& table = fixture.tensors.at("wte.weight").type.extents;
+  const Extents& tokens = fixture.tensors.at("tokens").type.extents;
+  return apps::gpt2_training_graph(
+      tokens[0], tokens[1],
+      {.layers = integer("layers"),
+       .heads = integer("heads"),
+       .channels = table[1],
+       .vocabulary = table[0],
+       .context = integer("context")},
+      {.weight_decay = std::stod(fixture.metadata.at("weight_decay"))});
+}
+
 }  // namespace
 
 std::shared_ptr<graph::Graph> fixture_training_graph(const Fixture& fixture) {
+  if (is_gpt2(fixture)) return gpt2_fixture_graph(fixture);
   using Variant = apps::UNet3dOptions::Variant;
   const auto& meta = fixture.metadata;
   const auto weights = fixture.tensors.at("class_weights").as<float>();

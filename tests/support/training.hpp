@@ -1,4 +1,4 @@
-// Trains a fixture's small 3-D U-Net through the whole stack: graph, plan, lowering, StarPU.
+// Trains the small net of a fixture, a 3-D U-Net or a GPT-2, through the whole stack: graph, plan, lowering, StarPU.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <map>
@@ -13,7 +13,7 @@
 
 namespace hpdlf::test {
 
-/// The training graph of a fixture that scripts/make_torch_trace.py made: the net, loss and optimizer that its metadata names.
+/// The training graph of a fixture that scripts/make_torch_trace.py or make_gpt2_trace.py made: the net, loss and optimizer that its metadata names.
 [[nodiscard]] std::shared_ptr<graph::Graph> fixture_training_graph(const Fixture& fixture);
 
 /// Losses of the untiled net, node by node on one thread, without StarPU.
@@ -23,7 +23,7 @@ namespace hpdlf::test {
 
 struct TrainingRun {
   std::vector<double> losses;
-  std::vector<std::byte> first_parameter;  ///< content of the first convolution's weight at the end
+  std::vector<std::byte> first_parameter;  ///< content of the first one at the end
   std::string plan_reason;
 };
 

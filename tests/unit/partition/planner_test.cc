@@ -8,6 +8,7 @@
 #include "graph/op_spec.hpp"
 #include "partition/lower.hpp"
 #include "partition/simulator.hpp"
+#include "partition/strategies/strategy.hpp"
 #include "small_nets.hpp"
 
 namespace hpdlf::partition {
@@ -94,6 +95,39 @@ TEST(PlanStrategy, CutsRowsOfAMatMulAsTheSamplesTheyAre) {
     if (node.phase == graph::Phase::update || graph->value(node.outputs[0]).type.extents.rank() < 2)
       continue;
     EXPECT_EQ(plan.nodes[n].owners.size(), 3U) << node.name;
+  }
+}
+
+TEST(PlanStrategy, CutsTokensOfIntegerInputs) {
+  const auto graph = test::small_transformer(2, 6);
+
+  const Plan plan = plan_for(graph, "t:3", machine(1, 3));
+
+  EXPECT_EQ(parts(plan, *graph, "qkv", 't'), 3);
+  EXPECT_EQ(parts(plan, *graph, "attention.out", 't'), 1);
+}
+
+TEST(PlanStrategy, CutsHeadsAndWordsWhereChannelsAreCut) {
+  const auto graph = test::small_transformer(2, 6);
+
+  const Plan plan = plan_for(graph, "channel", machine(1, 2));
+
+  for (const char* node : {"embedding", "qkv", "attention.out", "proj", "head", "head.grad.dtable"})
+    EXPECT_EQ(parts(plan, *graph, node, 'k'), 2) << node;
+}
+
+TEST(PlanStrategy, CutsHeadsAndWordsWhereSamplesOrTokensMustStayWhole) {
+  const auto graph = test::small_transformer(2, 6);
+  const auto factors = factor_roles(*graph);
+  const Situation situation = look_at(*graph, factors, machine(1, 2));
+
+  for (const char axis : {'n', 't'}) {
+    SCOPED_TRACE(axis);
+    const Plan plan = apply({.name = "test", .parts = {{axis, 2}}, .refill = 2}, situation);
+    EXPECT_EQ(parts(plan, *graph, "qkv", axis), 2);
+    EXPECT_EQ(parts(plan, *graph, "attention.out", axis == 'n' ? 'n' : 'k'), 2);
+    for (const char* node : {"embedding", "head", "head.grad.dtable", "table.step.new_param"})
+      EXPECT_EQ(parts(plan, *graph, node, 'k'), 2) << node;
   }
 }
 

@@ -121,6 +121,26 @@ std::shared_ptr<const Graph> small_mlp(std::int64_t n) {
   return g;
 }
 
+std::shared_ptr<const Graph> small_transformer(std::int64_t n, std::int64_t tokens) {
+  auto g = std::make_shared<Graph>("small_transformer");
+  Builder b(*g);
+  constexpr std::int64_t kChannels = 8, kWords = 5;
+  const graph::TensorType type{DType::i32, {n, tokens}};
+  const ValueId given = g->add_input("tokens", type), targets = g->add_input("targets", type);
+  const ValueId table =
+      g->add_parameter("table", {DType::f32, {kWords, kChannels}},
+                       {.kind = graph::Initializer::Kind::normal, .a = 0, .b = 0.5});
+  const ValueId x = b.op("embedding", "Gather", {table, given});
+  const ValueId qkv = b.linear("qkv", b.layer_norm("ln", x), {.out_features = {4, 3, 2}});
+  const ValueId mixed = b.linear("proj", b.op("attention", "SelfAttention", {qkv}),
+                                 {.out_features = {kChannels}, .contracted = 2});
+  const ValueId y = b.op("add", "Add", {x, mixed});
+  const ValueId rows = b.op("target_rows", "Gather", {table, targets});
+  const ValueId s = b.op("head", "LmHeadSums", {y, table, rows, targets});
+  train(*g, b.op("loss", "CrossEntropyLoss", {b.op("sums", "LmHeadLossSums", {s})}), false);
+  return g;
+}
+
 std::map<ValueId, Tensor> random_inputs(const Graph& graph, std::uint64_t seed) {
   std::map<ValueId, Tensor> inputs;
   for (std::size_t v = 0; v < graph.values().size(); ++v) {

@@ -16,6 +16,9 @@ namespace hpdlf::test {
 [[nodiscard]] std::shared_ptr<const graph::Graph> small_classifier(std::int64_t n);
 /// Two linear layers on [n, 7], SGD.
 [[nodiscard]] std::shared_ptr<const graph::Graph> small_mlp(std::int64_t n);
+/// One attention of 4 heads on [n, tokens] of 5 words, the head tied to the embedding, SGD.
+[[nodiscard]] std::shared_ptr<const graph::Graph> small_transformer(std::int64_t n,
+                                                                    std::int64_t tokens);
 
 /// Random content of every input: floats in [-1, 1), labels in [0, 3), learning rate 0.1, step 1.
 [[nodiscard]] std::map<graph::ValueId, Tensor> random_inputs(const graph::Graph& graph,

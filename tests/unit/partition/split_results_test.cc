@@ -118,6 +118,12 @@ TEST(SplitResults, EqualTheWholeMlp) {
     for (const int ranks : {1, 2, 4}) expect_results_of_whole(small_mlp(5), strategy, ranks, 2);
 }
 
+TEST(SplitResults, EqualTheWholeTransformer) {
+  for (const char* strategy : {"whole", "n:3", "t:2", "n:2 t:5", "k:4", "channel", "auto"})
+    for (const int ranks : {1, 2, 4})
+      expect_results_of_whole(small_transformer(3, 5), strategy, ranks, 2);
+}
+
 TEST(SplitResults, AreBitEqualWhenRepeated) {
   const auto graph = small_unet(2, 8);
   const partition::TaskGraph tasks = lowered(graph, "d:4", 2, 2);
