@@ -1,0 +1,102 @@
+// GFLOP/s of the kernels of fully connected layers on GPT-2 124M's shapes, whole and cut by tokens or by outputs, through the kernel
+// registry as in training. By processor time, so that other programs disturb less. The weights are read from memory, as in a step.
+//
+//   linear_bench --benchmark_filter='LinearGradInput/fc'
+#include <array>
+#include <benchmark/benchmark.h>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "codelets/kernel.hpp"
+
+namespace hpdlf::codelets {
+namespace {
+
+constexpr std::int64_t kPoolBytes = std::int64_t{256} << 20;  // more than the caches hold
+
+/// Memory of all operands: each round takes the next piece.
+class Pool {
+ public:
+  explicit Pool(std::int64_t bytes_a_round)
+      : step_((bytes_a_round + 63) / 64 * 64),
+        rounds_(std::max<std::int64_t>(1, kPoolBytes / step_)) {
+    const auto bytes = static_cast<std::size_t>(step_ * rounds_);
+    data_.reset(static_cast<std::byte*>(std::aligned_alloc(64, bytes)));
+    std::memset(data_.get(), 0, bytes);
+  }
+  [[nodiscard]] std::byte* next() { return data_.get() + step_ * (round_++ % rounds_); }
+
+ private:
+  struct Free {
+    void operator()(std::byte* p) const { std::free(p); }
+  };
+  std::int64_t step_, rounds_, round_ = 0;
+  std::unique_ptr<std::byte, Free> data_;
+};
+
+struct Layer {
+  const char* name;
+  std::int64_t in, out;
+};
+constexpr std::array<Layer, 4> kLayers = {
+    {{"qkv", 768, 2304}, {"proj", 768, 768}, {"fc", 768, 3072}, {"fc_proj", 3072, 768}}};
+
+void run_layer(benchmark::State& state, const std::string& op, const Layer& layer,
+               std::int64_t rows) {
+  const Extents x{rows, layer.in}, w{layer.out, layer.in}, y{rows, layer.out};
+  const std::array<Extents, 2> in = op == "Linear"            ? std::array{x, w}
+                                    : op == "LinearGradInput" ? std::array{y, w}
+                                                              : std::array{y, x};
+  const Extents out = op == "Linear" ? y : op == "LinearGradInput" ? x : w;
+  constexpr std::int64_t kF32 = sizeof(float);
+  Pool pool((in[0].elements() + in[1].elements() + out.elements()) * kF32);
+  const Attrs attrs{{"contracted", std::int64_t{1}}};
+  std::array<TensorView, 2> inputs;
+  std::array<TensorView, 1> outputs;
+  const auto place = [&] {
+    std::byte* at = pool.next();
+    for (std::size_t i = 0; i < 2; ++i) {
+      inputs[i] = TensorView::dense(at, DType::f32, in[i]);
+      at += in[i].elements() * kF32;
+    }
+    outputs[0] = TensorView::dense(at, DType::f32, out);
+  };
+  place();
+  KernelArgs args{.inputs = inputs, .outputs = outputs, .attrs = &attrs};
+  const Kernel& kernel = kernel_registry().select(op, "cpu", args);
+  const std::size_t bytes = kernel.workspace != nullptr ? kernel.workspace(args) : 0;
+  std::vector<std::byte> workspace(bytes + 64);
+  void* start = workspace.data();
+  std::size_t room = workspace.size();
+  args.workspace = {static_cast<std::byte*>(std::align(64, bytes, start, room)), bytes};
+  for (auto _ : state) {
+    place();
+    kernel.run(args);
+  }
+  state.counters["GFLOP/s"] =
+      benchmark::Counter(2e-9 * static_cast<double>(rows * layer.in * layer.out *
+                                                    static_cast<std::int64_t>(state.iterations())),
+                         benchmark::Counter::kIsRate);
+}
+
+void register_layers() {
+  for (const char* op : {"Linear", "LinearGradInput", "LinearGradWeight"})
+    for (const Layer& layer : kLayers)
+      for (const std::int64_t rows : {128, 256, 512})
+        benchmark::RegisterBenchmark(
+            (std::string(op) + "/" + layer.name + "/" + std::to_string(rows)).c_str(), run_layer,
+            std::string(op), layer, rows)
+            ->Unit(benchmark::kMillisecond);
+}
+
+}  // namespace
+}  // namespace hpdlf::codelets
+
+int main(int argc, char** argv) {
+  hpdlf::codelets::register_layers();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+}
