@@ -24,7 +24,7 @@ struct MatrixProductShape {
 
 class MatrixProduct {
  public:
-  /// Finds or makes the primitives. @throws LibraryError.
+  /// Finds or makes the primitive. @throws LibraryError.
   explicit MatrixProduct(const MatrixProductShape& shape);
 
   [[nodiscard]] std::int64_t scratch_bytes() const;
@@ -33,11 +33,8 @@ class MatrixProduct {
                   const float* bias = nullptr) const;
 
  private:
-  [[nodiscard]] std::int64_t packed_bytes() const;
-
-  bool bias_;
-  const onednn::Primitive* pack_ = nullptr;  ///< of b, where its rows lie badly
-  const onednn::Primitive* product_;
+  MatrixProductShape shape_;
+  const onednn::Primitive* product_ = nullptr;  ///< nullptr: by sgemm
 };
 
 }  // namespace hpdlf::codelets

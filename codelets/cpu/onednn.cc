@@ -161,6 +161,18 @@ void run(const Primitive& primitive, std::initializer_list<const void*> data, vo
         "running a primitive", primitive);
 }
 
+void sgemm(const SgemmCall& c, const float* a, const float* b, float* y) {
+  const detail::OneThread one_thread;
+  const bool a_as_it_is = c.a_column == 1, b_as_it_is = c.b_column == 1;
+  const dnnl_status_t status =
+      dnnl_sgemm(a_as_it_is ? 'N' : 'T', b_as_it_is ? 'N' : 'T', c.m, c.n, c.k, 1.0F, a,
+                 a_as_it_is ? c.a_row : c.a_column, b, b_as_it_is ? c.b_row : c.b_column,
+                 c.sum ? 1.0F : 0.0F, y, c.y_row);
+  if (status != dnnl_success)
+    throw LibraryError(fmt::format("oneDNN: sgemm of {} x {} x {}: code {} ({})", c.m, c.n, c.k,
+                                   static_cast<int>(status), text_of(status)));
+}
+
 const dnnl::engine& cpu_engine() {
   static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
   return engine;

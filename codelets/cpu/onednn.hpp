@@ -105,6 +105,16 @@ const Primitive& primitive_for(const Key& key, Make&& make) {
 /// @param scratchpad 64-byte aligned, scratchpad_bytes() long. @throws LibraryError.
 void run(const Primitive& primitive, std::initializer_list<const void*> data, void* scratchpad);
 
+/// y[m, n] = sum_k a[m, k] b[k, n], or added to y with `sum`; one of the two strides of a matrix is 1, y's rows lie y_row apart. Packs its
+/// operands as it goes, in memory of its own: for large matrices whose b lies badly for a primitive. Runs on the calling thread.
+/// @throws LibraryError.
+struct SgemmCall {
+  std::int64_t m, n, k;
+  std::int64_t a_row, a_column, b_row, b_column, y_row;
+  bool sum;
+};
+void sgemm(const SgemmCall& call, const float* a, const float* b, float* y);
+
 // ---- for those who make primitives
 
 [[nodiscard]] const dnnl::engine& cpu_engine();

@@ -120,7 +120,7 @@ std::vector<OpCase> linear_cases() {
   add_cases(cases,
             {.name = "from_heads_2x5x4x3_to_7", .leading = {2, 5}, .out = {7}, .in = {4, 3}});
   add_cases(cases, {.name = "one_2x1x1_to_1", .leading = {2, 1}, .out = {1}, .in = {1}});
-  // Rows of w and x a page apart: packed first.
+  // Large enough for sgemm, rows of w and x a page apart.
   add_cases(cases, {.name = "page_rows_2x40x1024_to_70",
                     .leading = {2, 40},
                     .out = {70},
