@@ -156,7 +156,7 @@ class TrainCommand {
                             .snapshot_every = options_.snapshot_every,
                             .schedule = options_.schedule});
       training.finish_saving();
-      finish(session, data, step, model, folder, executor, inference, training, result);
+      finish({session, data, step, model, folder, executor, inference, training}, result);
       if (request_.trace && is_first_) trace.write(trace_folder() / "trace.json");
       session.barrier();
       return result.interrupted ? kInterruptedExitCode : 0;
@@ -223,22 +223,33 @@ class TrainCommand {
     return s;
   }
 
-  void finish(const runtime::Session& session, const train::VolumeDataset& data,
-              const PlannedStep& step, const partition::CostModel& model, const RunFolder& folder,
-              runtime::Executor& executor, UNet3dInference& inference,
-              const UNet3dTraining& training, const train::StepLoopResult& result) const {
-    const train::RunSummary summary = summarise(session, step, folder, training, result);
+  /// What a run is made of.
+  struct Parts {
+    const runtime::Session& session;
+    const train::VolumeDataset& data;
+    const PlannedStep& step;
+    const partition::CostModel& model;
+    const RunFolder& folder;
+    runtime::Executor& executor;
+    UNet3dInference& inference;
+    const UNet3dTraining& training;
+  };
+
+  void finish(const Parts& run, const train::StepLoopResult& result) const {
+    const RunFolder& folder = run.folder;
+    const train::RunSummary summary =
+        summarise(run.session, run.step, folder, run.training, result);
     if (is_first_) train::write_summary(summary, folder.path() / "summary.json");
     if (result.interrupted) {
       say(fmt::format("stopped after step {} of {}; saved. Go on with: hpdlf train --resume {}",
                       result.steps_done, options_.steps, folder.path().string()));
       return;
     }
-    const train::LabelVolume labels = segment_file(inference, options_, image_to_segment());
+    const train::LabelVolume labels = segment_file(run.inference, options_, image_to_segment());
     if (!is_first_) return;
     train::write_labels(folder.path() / "segmentation.nii.gz", labels);
-    write_report(folder.path() / "report.html",
-                 {summary, options_, data, step, model, training, executor.task_times()});
+    write_report(folder.path() / "report.html", {summary, options_, run.data, run.step, run.model,
+                                                 run.training, run.executor.task_times()});
     print_results(summary, folder);
   }
 

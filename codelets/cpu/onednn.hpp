@@ -129,10 +129,10 @@ void sgemm(const SgemmCall& call, const float* a, const float* b, float* y);
 template <class PrimitiveDesc>
 Primitive make_primitive(const PrimitiveDesc& desc, dnnl::primitive handle,
                          std::vector<Primitive::Argument> arguments) {
-  return {.handle = std::move(handle),
-          .arguments = std::move(arguments),
-          .scratchpad = desc.scratchpad_desc(),
-          .implementation = desc.impl_info_str()};
+  Primitive primitive{.scratchpad = desc.scratchpad_desc(), .implementation = desc.impl_info_str()};
+  primitive.handle = std::move(handle);
+  primitive.arguments = std::move(arguments);
+  return primitive;
 }
 
 /// Copies (with `sum`: adds) one layout to another, converting the element type. `key` must determine all that is given.

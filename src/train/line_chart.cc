@@ -126,6 +126,7 @@ std::vector<double> axis_ticks(double low, double high, int wanted) {
   const int count =
       static_cast<int>(std::clamp(last - first + 1, 2.0, static_cast<double>(kMostTicks)));
   std::vector<double> ticks;
+  ticks.reserve(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i)
     ticks.push_back((first + i) * distance + 0.0);  // + 0: no negative zero
   return ticks;

@@ -141,7 +141,8 @@ LabelVolume downsample(const LabelVolume& v, std::int64_t f) {
 
 void normalise_z_score(Volume& v) {
   const auto c = static_cast<std::size_t>(channels_of(v));
-  const auto count = static_cast<double>(v.voxels.size() / c);
+  const std::size_t positions = v.voxels.size() / c;
+  const auto count = static_cast<double>(positions);
   for (std::size_t k = 0; k < c; ++k) {
     double sum = 0, squares = 0;
     for (std::size_t i = k; i < v.voxels.size(); i += c) sum += static_cast<double>(v.voxels[i]);

@@ -312,6 +312,7 @@ std::vector<float> class_weights(const std::vector<const LabelVolume*>& labels,
   }
   const double largest = *std::max_element(weight.begin(), weight.end());
   std::vector<float> result;
+  result.reserve(weight.size());
   for (const double w : weight) result.push_back(static_cast<float>((w > 0 ? w : largest) / mean));
   return result;
 }
