@@ -375,6 +375,7 @@ class BundledConfigurations(Workspace):
         text = (self.path / "runs/default/summary.json").read_text()
         self.assertIn("1,401,333 parameters", text)
 
+    @unittest.skipIf("ASAN_OPTIONS" in os.environ, "minutes with the sanitizers, which the default's steps pass")
     def test_first_steps_at_one_millimetre(self):
         self.hpdlf("train", SOURCE / "apps/unet3d/unet3d-1mm.toml", "--quiet", "--set", "train.steps=20", "--set", "run.name=fine",
                    "--set", "validation.overlap=0")

@@ -97,7 +97,9 @@ TEST_F(BuilderTest, LinearGroupsDimensions) {
 TEST_F(BuilderTest, LayerNormStartsAsThePlainOne) {
   const ValueId tokens = graph.add_input("tokens", {DType::f32, {2, 5, 6}});
 
-  EXPECT_EQ(builder.type(builder.layer_norm("ln", tokens)), builder.type(tokens));
+  const ValueId y = builder.layer_norm("ln", tokens);
+
+  EXPECT_EQ(builder.type(y), builder.type(tokens));
   EXPECT_EQ(value("ln.weight").type.extents, (Extents{6}));
   EXPECT_EQ(value("ln.weight").init.a, 1);
 }
