@@ -111,10 +111,9 @@ class ReverseSweep::Context : public GradContext {
            is_differentiable(node_, i, sweep_.graph_);
   }
   std::vector<ValueId> emit_all(std::string_view op, std::vector<ValueId> inputs,
-                                Attrs attrs) override {
+                                const Attrs& attrs) override {
     Graph& graph = sweep_.graph_;
-    const NodeId id =
-        graph.add_node(op, std::move(inputs), std::move(attrs), gradient_name(node_, op));
+    const NodeId id = graph.add_node(op, std::move(inputs), attrs, gradient_name(node_, op));
     graph.node(id).phase = Phase::backward;
     graph.node(id).layer = node_.layer;
     sweep_.resize();

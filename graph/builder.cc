@@ -55,13 +55,13 @@ void check_conv(const std::string& name, const TensorType& x, const Builder::Con
 }  // namespace
 
 ValueId Builder::op(const std::string& name, std::string_view op, std::vector<ValueId> inputs,
-                    Attrs attrs) {
-  return graph_.output(node(name, op, std::move(inputs), std::move(attrs)));
+                    const Attrs& attrs) {
+  return graph_.output(node(name, op, std::move(inputs), attrs));
 }
 
 NodeId Builder::node(const std::string& name, std::string_view op, std::vector<ValueId> inputs,
-                     Attrs attrs) {
-  const NodeId id = graph_.add_node(op, std::move(inputs), std::move(attrs), name);
+                     const Attrs& attrs) {
+  const NodeId id = graph_.add_node(op, std::move(inputs), attrs, name);
   graph_.node(id).layer = layer_.empty() ? name : layer_;
   return id;
 }

@@ -49,7 +49,7 @@ class Builder {
   ValueId concat(const std::string& name, const std::vector<ValueId>& xs, std::int64_t axis = -1);
   /// Any operator; one output.
   ValueId op(const std::string& name, std::string_view op, std::vector<ValueId> inputs,
-             Attrs attrs = {});
+             const Attrs& attrs = {});
 
   /// Nodes made while the scope lives carry this layer name; outside of one a node is its own layer.
   class LayerScope {
@@ -73,7 +73,7 @@ class Builder {
   /// NAME.weight = 1 and NAME.bias = 0, one a channel of x.
   Affine affine(const std::string& name, const TensorType& x);
   NodeId node(const std::string& name, std::string_view op, std::vector<ValueId> inputs,
-              Attrs attrs);
+              const Attrs& attrs);
 
   Graph& graph_;
   std::string layer_;

@@ -41,11 +41,11 @@ class GradContext {
   [[nodiscard]] virtual bool wants_grad(int input) const = 0;
   /// Adds a node of phase backward; returns its outputs. Attributes not given take the operator's defaults.
   virtual std::vector<ValueId> emit_all(std::string_view op, std::vector<ValueId> inputs,
-                                        Attrs attrs) = 0;
+                                        const Attrs& attrs) = 0;
   virtual void set_grad_input(int input, ValueId grad) = 0;
 
-  ValueId emit(std::string_view op, std::vector<ValueId> inputs, Attrs attrs = {}) {
-    return emit_all(op, std::move(inputs), std::move(attrs)).front();
+  ValueId emit(std::string_view op, std::vector<ValueId> inputs, const Attrs& attrs = {}) {
+    return emit_all(op, std::move(inputs), attrs).front();
   }
   [[nodiscard]] ValueId input(int i) const { return node().inputs[static_cast<std::size_t>(i)]; }
   [[nodiscard]] ValueId output(int i) const { return node().outputs[static_cast<std::size_t>(i)]; }

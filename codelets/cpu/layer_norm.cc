@@ -61,6 +61,8 @@ template <class Body>
 void for_each_row(std::initializer_list<const TensorView*> views, const Body& body) {
   std::vector<TensorView> firsts;  // their first column
   std::vector<const TensorView*> pointers;
+  firsts.reserve(views.size());
+  pointers.reserve(views.size());
   for (const TensorView* view : views) {
     HPDLF_ASSERT(view->extents.back() == 1 || view->strides.back() == 1,
                  "the elements of a row lie {} apart", view->strides.back());
@@ -130,10 +132,20 @@ class ColumnSums {
   int rows_ = 0;
 };
 
+template <class T>
+struct GradientRow {
+  const T *x, *dy;
+  T* dx;
+  std::int64_t n;
+};
+
 /// dx of a row; adds dy * xhat to `dgamma` and dy to `dbeta`.
 template <class T>
-void gradient_row(const T* x, const float* gamma, const T* dy, T* dx, std::int64_t n,
-                  double epsilon, bool accumulate, float* dgamma, float* dbeta) {
+void gradient_row(const GradientRow<T>& row, const float* gamma, double epsilon, bool accumulate,
+                  float* dgamma, float* dbeta) {
+  const T *x = row.x, *dy = row.dy;
+  T* dx = row.dx;
+  const std::int64_t n = row.n;
   const RowStatistics statistics(x, n, epsilon);
   const XHat xhat(statistics);
   auto sum = hn::Zero(F32()), sum_product = hn::Zero(F32());
@@ -164,8 +176,9 @@ void LayerNormalizationGrad(const KernelArgs& args) {
   with_storage(x.dtype, [&](auto type) {
     using T = decltype(type);
     for_each_row({&x, &dy, &dx}, [&](const std::int64_t* at) {
-      gradient_row(x.as<T>() + at[0], args.in(1).as<float>(), dy.as<T>() + at[1],
-                   dx.as<T>() + at[2], n, epsilon, args.accumulate, dgamma.few(), dbeta.few());
+      const GradientRow<T> row{x.as<T>() + at[0], dy.as<T>() + at[1], dx.as<T>() + at[2], n};
+      gradient_row(row, args.in(1).as<float>(), epsilon, args.accumulate, dgamma.few(),
+                   dbeta.few());
       dgamma.row_done();
       dbeta.row_done();
     });

@@ -55,6 +55,7 @@ class TokenRuns {
       firsts.push_back(at_index(*view, view->rank() - 1, 0));
     }
     std::vector<const TensorView*> views;
+    views.reserve(firsts.size() + without.size());
     for (const TensorView& view : firsts) views.push_back(&view);
     views.insert(views.end(), without.begin(), without.end());
     return Rows(std::span<const TensorView* const>(views));

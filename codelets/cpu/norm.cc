@@ -36,7 +36,8 @@ TensorView group_of(const TensorView& x, const TensorView& sums, std::int64_t gr
 }
 /// Elements that a statistic of the whole tensor sums over.
 double count_of(const TensorView& x, const TensorView& sums) {
-  return static_cast<double>(x.whole.elements() / x.whole.back() / sums.whole[0]);
+  const std::int64_t count = x.whole.elements() / x.whole.back() / sums.whole[0];
+  return static_cast<double>(count);
 }
 
 struct Moment {

@@ -24,8 +24,8 @@ const Node* concat_before(const Graph& graph, const Node& conv) {
 
 /// Adds a node that inherits layer and phase from `origin`; it is appended and takes its place later.
 NodeId add_like(Graph& graph, const Node& origin, std::string_view op, std::vector<ValueId> inputs,
-                Attrs attrs, const std::string& suffix) {
-  const NodeId id = graph.add_node(op, std::move(inputs), std::move(attrs), origin.name + suffix);
+                const Attrs& attrs, const std::string& suffix) {
+  const NodeId id = graph.add_node(op, std::move(inputs), attrs, origin.name + suffix);
   graph.node(id).layer = origin.layer;
   graph.node(id).phase = origin.phase;
   return id;

@@ -17,7 +17,7 @@ class AutodiffTest : public testing::Test {
  protected:
   ValueId node(std::string_view op, std::vector<ValueId> inputs, const std::string& name,
                Attrs attrs = {}) {
-    return graph.output(graph.add_node(op, std::move(inputs), std::move(attrs), name));
+    return graph.output(graph.add_node(op, std::move(inputs), attrs, name));
   }
   ValueId parameter(const std::string& name) { return graph.add_parameter(name, kSquare, {}); }
   ValueId total(ValueId x) {
