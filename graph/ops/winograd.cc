@@ -136,7 +136,8 @@ constexpr double kTransformFlops = 800;
 
 double tiles(const Extents& y) {
   const auto along = [](std::int64_t extent) {
-    return static_cast<double>((extent + kTile - 1) / kTile);
+    const std::int64_t count = (extent + kTile - 1) / kTile;
+    return static_cast<double>(count);
   };
   const int rank = y.rank();
   double n = along(y[rank - 2]) * along(y[rank - 3]);

@@ -166,8 +166,8 @@ void Config::section(const std::string& name, const std::string& doc) {
   impl_->sections.push_back({name, doc});
 }
 
-ConfigValue Config::declare(const std::string& key, ConfigValue fallback, const std::string& doc,
-                            ConfigRule rule, bool required) {
+ConfigValue Config::declare(const std::string& key, const ConfigValue& fallback,
+                            const std::string& doc, ConfigRule rule, bool required) {
   HPDLF_ASSERT(impl_->find_field(key) == nullptr, "the configuration field {} is declared twice",
                key);
   // Recorded before it is read: an error in its value must not make the key look unknown.

@@ -105,7 +105,7 @@ class Config {
           declare(key, ConfigValue(std::move(fallback)), doc, std::move(rule), required));
     }
   }
-  ConfigValue declare(const std::string& key, ConfigValue fallback, const std::string& doc,
+  ConfigValue declare(const std::string& key, const ConfigValue& fallback, const std::string& doc,
                       ConfigRule rule, bool required);
 
   struct Impl;
