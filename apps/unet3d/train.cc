@@ -178,12 +178,11 @@ class TrainCommand {
     return most;
   }
 
-  /// Parameters and state, as they were when the snapshot was taken that is being written.
+  /// The copy of what is kept that is being written.
   static std::int64_t snapshot_bytes(const graph::Graph& graph) {
     std::int64_t bytes = 0;
     for (const auto& value : graph.values())
-      if (value.role == graph::Role::parameter || value.role == graph::Role::state)
-        bytes += value.type.bytes();
+      if (is_kept(value)) bytes += value.type.bytes();
     return bytes;
   }
 

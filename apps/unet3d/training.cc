@@ -31,11 +31,11 @@ std::string fresh_name() {
   return fmt::format("unet3d-{:%Y%m%d-%H%M%S}", fmt::localtime(std::time(nullptr)));
 }
 
+}  // namespace
+
 bool is_kept(const graph::Value& value) {
   return value.role == graph::Role::parameter || value.role == graph::Role::state;
 }
-
-}  // namespace
 
 fs::path choose_run_folder(const UNet3dAppOptions& options) {
   if (!options.run_name.empty()) return fs::path(options.run_folder) / options.run_name;

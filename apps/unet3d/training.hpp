@@ -18,6 +18,9 @@
 
 namespace hpdlf::apps {
 
+/// True if snapshots hold the value: parameters and state.
+[[nodiscard]] bool is_kept(const graph::Value& value);
+
 /// Where a new run goes: runs/NAME, a name made of date and time if none is given.
 [[nodiscard]] std::filesystem::path choose_run_folder(const UNet3dAppOptions& options);
 

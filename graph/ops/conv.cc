@@ -171,10 +171,7 @@ void set_weight_gradient(GradContext& g, ValueId wide, ValueId narrow) {
 void set_bias_gradient(GradContext& g) {
   if (g.node().inputs.size() < 3 || !g.wants_grad(2)) return;
   const int dims = g.type(g.output(0)).extents.rank() - 1;
-  std::vector<std::int64_t> axes;
-  axes.reserve(static_cast<std::size_t>(dims));
-  for (int i = 0; i < dims; ++i) axes.push_back(i);
-  const ValueId sum = emit_sum(g, g.grad_output(0), axes, false);
+  const ValueId sum = emit_sum(g, g.grad_output(0), leading_axes(dims), false);
   g.set_grad_input(2, emit_cast(g, sum, g.type(g.input(2)).dtype));
 }
 

@@ -5,8 +5,6 @@
 // L are the leading dimensions of x, I its last `contracted` ones, O those of w before I. Of each group I and O the first dimension may be
 // cut, so that a tile's group is one dense run. Kernels: codelets/cpu/linear.cc.
 // SPDX-License-Identifier: Apache-2.0
-#include <numeric>
-
 #include "graph/op_spec.hpp"
 #include "graph/ops/grad_sum.hpp"
 
@@ -161,10 +159,8 @@ void linear_gradient(GradContext& g) {
   if (g.wants_grad(0)) g.set_grad_input(0, g.emit("LinearGradInput", {dy, w}, g.attrs()));
   if (g.wants_grad(1)) g.set_grad_input(1, g.emit("LinearGradWeight", {dy, x}, g.attrs()));
   if (!g.wants_grad(2)) return;
-  std::vector<std::int64_t> leading(
-      static_cast<std::size_t>(g.type(dy).extents.rank() - g.type(g.input(2)).extents.rank()));
-  std::iota(leading.begin(), leading.end(), 0);
-  g.set_grad_input(2, emit_sum(g, dy, leading, false));
+  const int leading = g.type(dy).extents.rank() - g.type(g.input(2)).extents.rank();
+  g.set_grad_input(2, emit_sum(g, dy, leading_axes(leading), false));
 }
 
 }  // namespace

@@ -134,11 +134,7 @@ void matmul_gradient(GradContext& g) {
   if (!g.wants_grad(1)) return;
   ValueId db = grad_b(g);
   if (is_shared) {  // one b for all leading indices of a
-    const int dims = g.type(db).extents.rank() - 2;
-    std::vector<std::int64_t> leading;
-    leading.reserve(static_cast<std::size_t>(dims));
-    for (int i = 0; i < dims; ++i) leading.push_back(i);
-    db = emit_sum(g, db, leading, false);
+    db = emit_sum(g, db, leading_axes(g.type(db).extents.rank() - 2), false);
   }
   g.set_grad_input(1, db);
 }

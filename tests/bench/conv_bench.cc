@@ -3,13 +3,11 @@
 // By processor time, so that other programs disturb less.
 //
 //   conv_bench --benchmark_filter='GradWeight/conv_32'
-#include <benchmark/benchmark.h>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/window.hpp"
-#include "codelets/kernel.hpp"
+#include "bench/kernel_bench.hpp"
 
 namespace hpdlf::codelets {
 namespace {
@@ -42,22 +40,6 @@ const std::vector<Layer> kLayers = {{"first_1_16", 1, 16, 3, 1, {48, 112, 96}},
                                     {"conv_128_128_16", 128, 128, 3, 1, {24, 16, 16}},
                                     {"conv_256_256_8", 256, 256, 3, 1, {12, 8, 8}},
                                     {"conv_320_320_4", 320, 320, 3, 1, {6, 4, 4}}};
-
-/// Memory of one operand; first touched by the thread that uses it.
-class Buffer {
- public:
-  explicit Buffer(std::int64_t bytes)
-      : bytes_(static_cast<std::size_t>(bytes) + 64), data_(new std::byte[bytes_]()) {}
-  [[nodiscard]] std::byte* data() const {
-    void* p = data_.get();
-    std::size_t room = bytes_;
-    return static_cast<std::byte*>(std::align(64, bytes_ - 64, p, room));
-  }
-
- private:
-  std::size_t bytes_;
-  std::unique_ptr<std::byte[]> data_;
-};
 
 /// A slab in the middle of the tensor `whole`, planes [lo, hi) of D.
 struct Operand {
@@ -114,19 +96,10 @@ void run_layer(benchmark::State& state, const std::string& op, const Layer& laye
   const std::array<TensorView, 1> outputs = {by_weight ? w.view : transposed ? x.view : y.view};
   args.inputs = inputs;
   args.outputs = outputs;
-  const Kernel& chosen = kernel_registry().select(op, "cpu", args);
-  const auto bytes =
-      static_cast<std::int64_t>(chosen.workspace != nullptr ? chosen.workspace(args) : 0);
-  const Buffer workspace(bytes);
-  args.workspace = {workspace.data(), static_cast<std::size_t>(bytes)};
-  state.SetLabel(chosen.variant);
-
-  for (auto _ : state) chosen.run(args);
   const auto positions = static_cast<double>(planes * layer.out[1] * layer.out[2]);
   const auto taps = static_cast<double>(layer.kernel * layer.kernel * layer.kernel);
-  const double flops = 2 * positions * taps * static_cast<double>(layer.c * layer.k);
-  state.counters["GFLOP/s"] = benchmark::Counter(
-      flops * 1e-9 * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+  time_kernel(state, op, args, 2 * positions * taps * static_cast<double>(layer.c * layer.k),
+              [] {});
 }
 
 void register_layers() {
@@ -150,7 +123,5 @@ void register_layers() {
 
 int main(int argc, char** argv) {
   hpdlf::codelets::register_layers();
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  benchmark::RunSpecifiedBenchmarks();
+  return hpdlf::codelets::run_benchmarks(argc, argv);
 }

@@ -3,13 +3,10 @@
 //
 //   linear_bench --benchmark_filter='LinearGradInput/fc'
 #include <array>
-#include <benchmark/benchmark.h>
-#include <cstring>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "codelets/kernel.hpp"
+#include "bench/kernel_bench.hpp"
 
 namespace hpdlf::codelets {
 namespace {
@@ -21,19 +18,13 @@ class Pool {
  public:
   explicit Pool(std::int64_t bytes_a_round)
       : step_((bytes_a_round + 63) / 64 * 64),
-        rounds_(std::max<std::int64_t>(1, kPoolBytes / step_)) {
-    const auto bytes = static_cast<std::size_t>(step_ * rounds_);
-    data_.reset(static_cast<std::byte*>(std::aligned_alloc(64, bytes)));
-    std::memset(data_.get(), 0, bytes);
-  }
-  [[nodiscard]] std::byte* next() { return data_.get() + step_ * (round_++ % rounds_); }
+        rounds_(std::max<std::int64_t>(1, kPoolBytes / step_)),
+        memory_(step_ * rounds_) {}
+  [[nodiscard]] std::byte* next() { return memory_.data() + step_ * (round_++ % rounds_); }
 
  private:
-  struct Free {
-    void operator()(std::byte* p) const { std::free(p); }
-  };
   std::int64_t step_, rounds_, round_ = 0;
-  std::unique_ptr<std::byte, Free> data_;
+  Buffer memory_;
 };
 
 struct Layer {
@@ -65,20 +56,8 @@ void run_layer(benchmark::State& state, const std::string& op, const Layer& laye
   };
   place();
   KernelArgs args{.inputs = inputs, .outputs = outputs, .attrs = &attrs};
-  const Kernel& kernel = kernel_registry().select(op, "cpu", args);
-  const std::size_t bytes = kernel.workspace != nullptr ? kernel.workspace(args) : 0;
-  std::vector<std::byte> workspace(bytes + 64);
-  void* start = workspace.data();
-  std::size_t room = workspace.size();
-  args.workspace = {static_cast<std::byte*>(std::align(64, bytes, start, room)), bytes};
-  for (auto _ : state) {
-    place();
-    kernel.run(args);
-  }
-  state.counters["GFLOP/s"] =
-      benchmark::Counter(2e-9 * static_cast<double>(rows * layer.in * layer.out *
-                                                    static_cast<std::int64_t>(state.iterations())),
-                         benchmark::Counter::kIsRate);
+  const auto flops = 2 * static_cast<double>(rows * layer.in * layer.out);
+  time_kernel(state, op, args, flops, place);
 }
 
 void register_layers() {
@@ -96,7 +75,5 @@ void register_layers() {
 
 int main(int argc, char** argv) {
   hpdlf::codelets::register_layers();
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  benchmark::RunSpecifiedBenchmarks();
+  return hpdlf::codelets::run_benchmarks(argc, argv);
 }

@@ -129,7 +129,7 @@ class Training(Workspace):
         self.assertEqual(summary["steps"], 8)
         self.assertEqual(len(summary["busy"]), summary["workers"])
         self.assertTrue(all(0 <= share <= 1 for share in summary["busy"]) and sum(summary["busy"]) > 0.01, summary)
-        self.assertGreater(summary["submit_us_per_task"], 0.1)
+        self.assertTrue(0.1 < summary["submit_us_per_task"] < 1000, summary)
         self.assertRegex(out, r"workers  busy \d+ %(, \d+ %)* of a step; [0-9.]+ us to submit a task")
         self.assertEqual(len((run / "metrics.csv").read_text().splitlines()), 1 + 8 + 2)
         self.assertTrue(list(run.rglob("events.out.tfevents*")))

@@ -11,6 +11,11 @@ struct Trace {
   std::size_t steps;
 };
 
+void expect_losses(const TrainingRun& run, const std::vector<double>& expected) {
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    EXPECT_NEAR(run.losses[i], expected[i], 1e-4 * expected[i]) << "step " << i;
+}
+
 class TorchTrace : public testing::TestWithParam<Trace> {
  protected:
   const Fixture fixture_ = load_fixture(std::string(GetParam().name) + "_torch.safetensors");
@@ -24,8 +29,7 @@ TEST_P(TorchTrace, StepsGiveTheSameLosses) {
       train_fixture(session, fixture_, "auto", static_cast<int>(expected.size()));
 
   ASSERT_EQ(expected.size(), GetParam().steps);
-  for (std::size_t i = 0; i < expected.size(); ++i)
-    EXPECT_NEAR(run.losses[i], expected[i], 1e-4 * expected[i]) << "step " << i;
+  expect_losses(run, expected);
 }
 
 TEST_P(TorchTrace, GradientsOfTheFirstStepEqualFloat64) {
@@ -49,10 +53,8 @@ TEST_F(Gpt2Trace, StepsGiveTheSameLossesHoweverTheyAreCut) {
 
   ASSERT_EQ(expected.size(), 5U);
   for (const char* strategy : {"auto", "n:3", "t:4", "n:2 t:3", "channel", "k:4"}) {
-    const TrainingRun run = train_fixture(session, fixture_, strategy, 5);
-
-    for (std::size_t i = 0; i < expected.size(); ++i)
-      EXPECT_NEAR(run.losses[i], expected[i], 1e-4 * expected[i]) << strategy << ", step " << i;
+    SCOPED_TRACE(strategy);
+    expect_losses(train_fixture(session, fixture_, strategy, 5), expected);
   }
 }
 

@@ -3,17 +3,19 @@
 
 #include <csignal>
 #include <fstream>
-#include <functional>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "support/message_of.hpp"
+
 namespace hpdlf {
 namespace {
 
 namespace fs = std::filesystem;
+using test::message_of;
 using testing::HasSubstr;
 
 class AtomicFileTest : public testing::Test {
@@ -26,14 +28,6 @@ class AtomicFileTest : public testing::Test {
   void TearDown() override { fs::remove_all(folder_); }
   [[nodiscard]] std::ptrdiff_t files() const {
     return std::distance(fs::directory_iterator(folder_), fs::directory_iterator());
-  }
-  static std::string message_of(const std::function<void()>& action) {
-    try {
-      action();
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "no error";
   }
   fs::path folder_;
 };

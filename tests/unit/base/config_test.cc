@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "support/message_of.hpp"
+
 namespace hpdlf {
 namespace {
 
@@ -12,19 +14,10 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 namespace fs = std::filesystem;
+using test::message_of;
 
 Config parse(std::string_view text, const std::vector<std::string>& overrides = {}) {
   return Config::from_text(text, "/home/ann/brain.toml", overrides);
-}
-
-template <class Action>
-std::string message_of(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(Config, ReadsEveryTypeAndFallsBackToTheDefault) {

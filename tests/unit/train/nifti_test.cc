@@ -2,12 +2,12 @@
 
 #include <cmath>
 #include <fstream>
-#include <functional>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <limits>
 
 #include "base/atomic_file.hpp"
+#include "support/message_of.hpp"
 #include "support/nifti_bytes.hpp"
 #include "support/temp_folder.hpp"
 
@@ -15,21 +15,13 @@ namespace hpdlf::train {
 namespace {
 
 namespace fs = std::filesystem;
+using test::message_of;
 using test::NiftiFile;
 using test::NiftiType;
 using test::TempFolder;
 using test::write_nifti;
 using testing::AllOf;
 using testing::HasSubstr;
-
-std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 /// Values 0, 1, 2, ... in our order.
 NiftiFile counting(const Extents& extents, NiftiType type = NiftiType::f32) {

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cmath>
 #include <csignal>
-#include <functional>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <limits>
@@ -15,23 +14,16 @@
 #include <unistd.h>
 
 #include "base/atomic_file.hpp"
+#include "support/message_of.hpp"
 #include "train/sha256.hpp"
 
 namespace hpdlf::train {
 namespace {
 
 namespace fs = std::filesystem;
+using test::message_of;
 using testing::AllOf;
 using testing::HasSubstr;
-
-std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 constexpr double kScalar = 3.25;
 

@@ -3,7 +3,6 @@
 
 #include <chrono>
 #include <csignal>
-#include <functional>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <random>
@@ -11,12 +10,14 @@
 #include <thread>
 #include <unistd.h>
 
+#include "support/message_of.hpp"
 #include "support/temp_folder.hpp"
 
 namespace hpdlf::train {
 namespace {
 
 namespace fs = std::filesystem;
+using test::message_of;
 using testing::HasSubstr;
 
 constexpr std::int64_t kElements = 50'000;
@@ -41,15 +42,6 @@ void expect_state(const Snapshot& snapshot) {
   ASSERT_EQ(snapshot.tensors.size(), expected.size());
   for (std::size_t i = 0; i < expected.size(); ++i)
     EXPECT_TRUE(std::ranges::equal(snapshot.tensors[i].bytes, expected[i].bytes)) << i;
-}
-
-std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(SnapshotWriter, WritesOneAfterTheOtherWhatItWasGiven) {

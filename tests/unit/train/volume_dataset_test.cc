@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <numeric>
 
+#include "support/message_of.hpp"
 #include "support/nifti_bytes.hpp"
 #include "support/safetensors.hpp"
 #include "support/temp_folder.hpp"
@@ -15,20 +16,12 @@ namespace hpdlf::train {
 namespace {
 
 namespace fs = std::filesystem;
+using test::message_of;
 using test::NiftiFile;
 using test::NiftiType;
 using test::TempFolder;
 using testing::AllOf;
 using testing::HasSubstr;
-
-std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 NiftiFile filled(const Extents& extents, const std::function<double(std::int64_t)>& value,
                  NiftiType type = NiftiType::f32) {
