@@ -1,16 +1,14 @@
-// Winograd's F(4x4, 3x3): four outputs of a 3-tap correlation from six products, along H and along W; D is direct. Compiled once a
-// Highway target.
+// Winograd's F(4x4, 3x3) and F(4x4x4, 3x3x3): four outputs of a 3-tap correlation from six products, along H, along W and, in the second,
+// along D, which is direct in the first. Compiled once a Highway target.
 //
-//   Y = A^T [ (G g G^T) . (B^T d B) ] A          d: 6x6 inputs, g: 3x3 weights, Y: 4x4 outputs of a tile
+//   Y = A^T [ (G g G^T) . (B^T d B) ] A          d: 6x6 inputs, g: 3x3 weights, Y: 4x4 outputs of a tile; likewise in three dimensions
 //
-// The points are 0, +-sqrt(1/2), +-sqrt(2), inf: their transforms' rounding errors are a fifth of those of the usual 0, +-1, +-2, inf.
-// Sources: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, sec. 4; points: Barabasz et al., "Error
-// Analysis and Improving the Accuracy of Winograd Convolution", ACM TOMS 46(4), 2020.
+// Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, sec. 4.
 //
 // Layouts, in lines of 16 channels, so that every stride of the inner loops is a constant:
-//   transformed x    [point][line of c][slot][tile][16]
-//   transformed y    [point][line of k][plane][tile][16]
-//   weights          [line of outputs][point][tap along D][input channel][16]
+//   transformed x    [line of c][slot or layer][tile][point][16]
+//   transformed y    [line of k][layer][tile][point][16]
+//   weights          [line of outputs][point][direct tap along D][input channel][16]
 // SPDX-License-Identifier: Apache-2.0
 #if defined(HPDLF_CODELETS_CPU_WINOGRAD_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef HPDLF_CODELETS_CPU_WINOGRAD_INL_HPP
@@ -24,90 +22,11 @@
 #include <vector>
 
 #include "codelets/cpu/prefetch.hpp"
-#include "codelets/cpu/simd-inl.hpp"
-#include "codelets/cpu/winograd.hpp"
+#include "codelets/cpu/winograd_transforms-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace hpdlf::codelets::winograd {
 namespace HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
-using codelets::HWY_NAMESPACE::F32;
-using codelets::HWY_NAMESPACE::Rest;
-using codelets::HWY_NAMESPACE::VF32;
-using codelets::HWY_NAMESPACE::Whole;
-
-/// Lanes of a vector, known when compiling: a line is a whole number of vectors.
-inline constexpr auto kLanes = static_cast<std::int64_t>(hn::MaxLanes(F32()));
-static_assert(kLine % kLanes == 0);
-
-// ---- one dimension. a = sqrt(1/2), b = sqrt(2): a^2 = 1/2, b^2 = 2, a^2 b^2 = 1, a^2 + b^2 = 5/2
-
-inline constexpr float kA = 0.70710678118654752F, kB = 1.41421356237309505F;
-
-HWY_INLINE VF32 constant(float value) { return hn::Set(F32(), value); }
-
-/// B^T x: 6 -> 6.
-HWY_INLINE void transform_input(const VF32* x, VF32* y) {
-  const VF32 half = constant(0.5F), two = constant(2), sum = constant(2.5F);
-  const VF32 e1 = hn::NegMulAdd(two, x[2], x[4]), o1 = hn::NegMulAdd(two, x[1], x[3]);
-  const VF32 e2 = hn::NegMulAdd(half, x[2], x[4]), o2 = hn::NegMulAdd(half, x[1], x[3]);
-  y[0] = hn::Add(x[0], hn::NegMulAdd(sum, x[2], x[4]));
-  y[1] = hn::MulAdd(constant(kA), o1, e1);
-  y[2] = hn::NegMulAdd(constant(kA), o1, e1);
-  y[3] = hn::MulAdd(constant(kB), o2, e2);
-  y[4] = hn::NegMulAdd(constant(kB), o2, e2);
-  y[5] = hn::Add(x[1], hn::NegMulAdd(sum, x[3], x[5]));
-}
-
-/// A^T m: 6 -> 4.
-HWY_INLINE void transform_output(const VF32* m, VF32* y) {
-  const VF32 s1 = hn::Add(m[1], m[2]), d1 = hn::Sub(m[1], m[2]);
-  const VF32 s2 = hn::Add(m[3], m[4]), d2 = hn::Sub(m[3], m[4]);
-  y[0] = hn::Add(m[0], hn::Add(s1, s2));
-  y[1] = hn::MulAdd(constant(kB), d2, hn::Mul(constant(kA), d1));
-  y[2] = hn::MulAdd(constant(2), s2, hn::Mul(constant(0.5F), s1));
-  y[3] = hn::MulAdd(constant(2 * kB), d2, hn::MulAdd(constant(0.5F * kA), d1, m[5]));
-}
-
-/// A y: 4 -> 6, the transpose of transform_output.
-HWY_INLINE void transform_output_gradient(const VF32* y, VF32* m) {
-  const VF32 half = constant(0.5F), two = constant(2);
-  const VF32 e1 = hn::MulAdd(half, y[2], y[0]),
-             o1 = hn::Mul(constant(kA), hn::MulAdd(half, y[3], y[1]));
-  const VF32 e2 = hn::MulAdd(two, y[2], y[0]),
-             o2 = hn::Mul(constant(kB), hn::MulAdd(two, y[3], y[1]));
-  m[0] = y[0];
-  m[1] = hn::Add(e1, o1);
-  m[2] = hn::Sub(e1, o1);
-  m[3] = hn::Add(e2, o2);
-  m[4] = hn::Sub(e2, o2);
-  m[5] = y[3];
-}
-
-/// G g: 3 -> 6. Rows (1, p, p^2) / N(p), N(+-a) = -3/2, N(+-b) = 6.
-HWY_INLINE void transform_weight(const VF32* g, VF32* u) {
-  const VF32 ea = hn::MulAdd(constant(0.5F), g[2], g[0]), eb = hn::MulAdd(constant(2), g[2], g[0]);
-  const VF32 oa = hn::Mul(constant(kA), g[1]), ob = hn::Mul(constant(kB), g[1]);
-  const VF32 na = constant(-1.0F / 1.5F), nb = constant(1.0F / 6);
-  u[0] = g[0];
-  u[1] = hn::Mul(na, hn::Add(ea, oa));
-  u[2] = hn::Mul(na, hn::Sub(ea, oa));
-  u[3] = hn::Mul(nb, hn::Add(eb, ob));
-  u[4] = hn::Mul(nb, hn::Sub(eb, ob));
-  u[5] = g[2];
-}
-
-/// G^T u: 6 -> 3, the transpose of transform_weight.
-HWY_INLINE void transform_weight_gradient(const VF32* u, VF32* g) {
-  const VF32 na = constant(-1.0F / 1.5F), nb = constant(1.0F / 6);
-  const VF32 sa = hn::Mul(na, hn::Add(u[1], u[2])), da = hn::Mul(na, hn::Sub(u[1], u[2]));
-  const VF32 sb = hn::Mul(nb, hn::Add(u[3], u[4])), db = hn::Mul(nb, hn::Sub(u[3], u[4]));
-  g[0] = hn::Add(u[0], hn::Add(sa, sb));
-  g[1] = hn::MulAdd(constant(kB), db, hn::Mul(constant(kA), da));
-  g[2] = hn::MulAdd(constant(2), sb, hn::MulAdd(constant(0.5F), sa, u[5]));
-}
-
-// ---- x
 
 /// A rectangle of tiles in H and W: what is transformed and multiplied together.
 struct TileBlock {
@@ -115,54 +34,18 @@ struct TileBlock {
   [[nodiscard]] std::int64_t tiles() const { return rows * columns; }
 };
 
-/// body(access, first channel, offset in the line) for each vector of a line that holds some of `channels` channels.
-template <class Body>
-HWY_INLINE void for_each_vector_of_line(std::int64_t line, std::int64_t channels,
-                                        const Body& body) {
-  for (std::int64_t v = 0; v < kLine; v += kLanes) {
-    const std::int64_t c = line * kLine + v;
-    if (c + kLanes <= channels)
-      body(Whole{}, c, v);
-    else
-      body(Rest{std::max<std::int64_t>(0, channels - c)}, c, v);
-  }
-}
-
-struct AsItIs {
-  HWY_INLINE VF32 operator()(VF32 x) const { return x; }
-};
-
-/// Normalization of the channels from c on. Not by Max: NaN must stay NaN, or a diverged step would go on unseen.
-class Normalized {
+/// Transforms the inputs of a block in one plane of x to `out`: tile 0, line 0 of the plane's slot.
+class PlaneTransform {
  public:
-  template <class Access>
-  HWY_INLINE Normalized(const Access& access, const Normalization& n, std::int64_t sample,
-                        std::int64_t c)
-      : shift_(access.load(n.shift + sample * n.sample + c)),
-        scale_(access.load(n.scale + sample * n.sample + c)),
-        offset_(access.load(n.offset + sample * n.sample + c)),
-        slope_(constant(n.slope)) {}
-  HWY_INLINE VF32 operator()(VF32 x) const {
-    const VF32 z = hn::MulAdd(hn::Sub(x, shift_), scale_, offset_);
-    return hn::IfThenElse(hn::Lt(z, hn::Zero(F32())), hn::Mul(slope_, z), z);
-  }
-
- private:
-  VF32 shift_, scale_, offset_, slope_;
-};
-
-/// Transforms the inputs of a block in one plane of x to `out`: point 0, line 0 of the plane's slot. `line_step`: floats between lines.
-class InputTransform {
- public:
-  InputTransform(const Problem& p, const Blocking& blocking, std::int64_t line_step, float* strip)
-      : p_(p), point_(blocking.x_point), line_step_(line_step), strip_(strip) {}
+  PlaneTransform(const Problem& p, const Blocking& blocking, float* strip)
+      : p_(p), b_(blocking), strip_(strip) {}
 
   void run(std::int64_t sample, const float* plane, const TileBlock& block, float* out) const {
     for (std::int64_t r = 0; r < block.rows; ++r)
       for (std::int64_t line = 0; line < p_.c_lines(); ++line)
         for_each_vector_of_line(
             line, p_.c, [&](auto access, std::int64_t c, std::int64_t v) HWY_ATTR {
-              float* to = out + line * line_step_ + r * block.columns * kLine + v;
+              float* to = out + line * b_.x_line + r * block.columns * b_.tile + v;
               if (p_.normalization.shift == nullptr)
                 transform_row(access, AsItIs{}, plane + c, block, r, to);
               else
@@ -180,13 +63,13 @@ class InputTransform {
                       block.column0 * kOut - p_.axes[2].pad_lo, columns);
     for (std::int64_t i = 0; i < kIn; ++i) {
       const float* HWY_RESTRICT strip = strip_ + i * columns * kLanes;
-      float* HWY_RESTRICT o = out + i * kIn * point_;
-      for (std::int64_t t = 0; t < block.columns; ++t, o += kLine) {
+      float* HWY_RESTRICT o = out + i * kIn * kLine;
+      for (std::int64_t t = 0; t < block.columns; ++t, o += b_.tile) {
         VF32 x[kIn], y[kIn];
         for (std::int64_t j = 0; j < kIn; ++j)
           x[j] = hn::Load(F32(), strip + (t * kOut + j) * kLanes);
         transform_input(x, y);
-        for (std::int64_t j = 0; j < kIn; ++j) hn::Store(y[j], F32(), o + j * point_);
+        for (std::int64_t j = 0; j < kIn; ++j) hn::Store(y[j], F32(), o + j * kLine);
       }
     }
   }
@@ -220,29 +103,126 @@ class InputTransform {
   }
 
   const Problem& p_;
-  std::int64_t point_, line_step_;
+  const Blocking& b_;
   float* strip_;
+};
+
+/// Transforms the inputs of a block in six planes of x to a pass's points, at `out`: tile 0, line 0 of the layer. Along a row of tiles a
+/// window of six columns, transformed along D and H, moves on by four.
+class CubeTransform {
+ public:
+  CubeTransform(const Problem& p, const Blocking& blocking, float* window)
+      : p_(p), b_(blocking), window_(window) {}
+
+  /// @param z  the first of the planes; it may lie outside of x, as any of them
+  template <int kPass>
+  void run(std::int64_t sample, std::int64_t z, const TileBlock& block, float* out) const {
+    for (std::int64_t r = 0; r < block.rows; ++r)
+      for (std::int64_t line = 0; line < p_.c_lines(); ++line)
+        for_each_vector_of_line(
+            line, p_.c, [&](auto access, std::int64_t c, std::int64_t v) HWY_ATTR {
+              const float* x = p_.x + sample * p_.x_sample + c;
+              float* to = out + line * b_.x_line + r * block.columns * b_.tile + v;
+              if (p_.normalization.shift == nullptr)
+                transform_row<kPass>(access, AsItIs{}, x, z, block, r, to);
+              else
+                transform_row<kPass>(access, Normalized(access, p_.normalization, sample, c), x, z,
+                                     block, r, to);
+            });
+  }
+
+ private:
+  using Rows = const float* [kIn][kIn];               // [plane][row] at column 0; nullptr: padding
+  static constexpr std::int64_t kRows = kPair * kIn;  // of the window: points of D and H
+
+  template <int kPass, class Access, class Value>
+  HWY_INLINE void transform_row(const Access& access, const Value& value, const float* x,
+                                std::int64_t z, const TileBlock& block, std::int64_t r,
+                                float* out) const {
+    const auto& [d, h, w] = p_.axes;
+    const std::int64_t h0 = (block.row0 + r) * kOut - h.pad_lo;
+    const std::int64_t w0 = block.column0 * kOut - w.pad_lo;
+    Rows rows;
+    for (std::int64_t i = 0; i < kIn; ++i)
+      for (std::int64_t j = 0; j < kIn; ++j)
+        rows[i][j] = z + i >= 0 && z + i < d.wide && h0 + j >= 0 && h0 + j < h.wide
+                         ? x + (z + i) * p_.x_strides[0] + (h0 + j) * p_.x_strides[1]
+                         : nullptr;
+    for (std::int64_t t = 0; t < block.columns; ++t) {
+      const std::int64_t q0 = t * kOut;
+      for (std::int64_t q = t == 0 ? 0 : q0 + kIn - kOut; q < q0 + kIn; ++q) {
+        float* to = window_ + q % kIn * kLanes;
+        if (w0 + q >= 0 && w0 + q < w.wide)
+          transform_column<kPass>(access, value, rows, (w0 + q) * p_.x_strides[2], to);
+        else
+          for (std::int64_t i = 0; i < kRows; ++i)
+            hn::Store(hn::Zero(F32()), F32(), to + i * kIn * kLanes);
+      }
+      transform_window(q0, out + t * b_.tile);
+    }
+  }
+
+  /// Along D and H: a vector a row of the window.
+  template <int kPass, class Access, class Value>
+  static HWY_INLINE void transform_column(const Access& access, const Value& value,
+                                          const Rows& rows, std::int64_t offset,
+                                          float* HWY_RESTRICT to) {
+    VF32 half[kPair][kIn];  // [point along D][row]
+    for (std::int64_t j = 0; j < kIn; ++j) {
+      VF32 y[kPair];
+      transform_input_pair<kPass>(
+          [&](std::int64_t i) HWY_ATTR {
+            return rows[i][j] != nullptr ? value(access.load(rows[i][j] + offset))
+                                         : hn::Zero(F32());
+          },
+          y);
+      for (std::int64_t i = 0; i < kPair; ++i) half[i][j] = y[i];
+    }
+    for (std::int64_t i = 0; i < kPair; ++i) {
+      VF32 y[kIn];
+      transform_input(half[i], y);
+      for (std::int64_t j = 0; j < kIn; ++j)
+        hn::Store(y[j], F32(), to + (i * kIn + j) * kIn * kLanes);
+    }
+  }
+
+  /// Along W, of the window whose first column is q0.
+  HWY_INLINE void transform_window(std::int64_t q0, float* HWY_RESTRICT out) const {
+    const float* columns[kIn];
+    for (std::int64_t j = 0; j < kIn; ++j) columns[j] = window_ + (q0 + j) % kIn * kLanes;
+    for (std::int64_t i = 0; i < kRows; ++i, out += kIn * kLine) {
+      VF32 x[kIn], y[kIn];
+      for (std::int64_t j = 0; j < kIn; ++j) x[j] = hn::Load(F32(), columns[j] + i * kIn * kLanes);
+      transform_input(x, y);
+      for (std::int64_t j = 0; j < kIn; ++j) hn::Store(y[j], F32(), out + j * kLine);
+    }
+  }
+
+  const Problem& p_;
+  const Blocking& b_;
+  float* window_;
 };
 
 // ---- the walk over a tile of the operator
 
-/// Planes [first, first + count) of y in a block of a sample, and the planes [z, z_end) of x that they need besides those of the part before.
+/// Layers [first, first + count) of y in a block of a sample, and the planes [z, z_end) of x that they need besides those of the part before.
 struct Part {
   std::int64_t sample = 0;
   TileBlock block;
   std::int64_t first = 0, count = 0, z = 0, z_end = 0;
 };
 
-/// Transforms x where the walk goes and calls `work.planes(part, next, walk)` when the inputs of a part are transformed; `next` is the
-/// part after it, or nullptr.
+/// Transforms x where the walk goes and calls `work.run<pass>(part, next, walk)` when the inputs of a part are transformed to a pass's points;
+/// `next` is the part after it in the last pass, or nullptr.
 template <class Work>
 class Walk {
  public:
-  Walk(const Problem& p, const Blocking& blocking, float* x_points, float* strip)
+  Walk(const Problem& p, const Blocking& blocking, float* x_points, float* window)
       : p_(p),
         b_(blocking),
         x_points_(x_points),
-        transform_(p, blocking, blocking.slots * blocking.tiles() * kLine, strip) {
+        planes_(p, blocking, window),
+        cubes_(p, blocking, window) {
     const std::int64_t rows = blocks_of(p_.axes[1].narrow, kOut);
     const std::int64_t columns = blocks_of(p_.axes[2].narrow, kOut);
     for (std::int64_t n = 0; n < p_.n; ++n)
@@ -254,18 +234,28 @@ class Walk {
   void run(Work& work) {
     for (std::size_t i = 0; i < parts_.size(); ++i) {
       const Part& part = parts_[i];
-      for (std::int64_t z = part.z; z < part.z_end; ++z) fill(part.sample, z, part.block);
-      work.planes(part, i + 1 < parts_.size() ? &parts_[i + 1] : nullptr, *this);
+      const Part* next = i + 1 < parts_.size() ? &parts_[i + 1] : nullptr;
+      if (p_.points.is_cubic) {
+        run_cubes<0>(work, part, nullptr);
+        run_cubes<1>(work, part, nullptr);
+        run_cubes<2>(work, part, next);
+      } else {
+        for (std::int64_t z = part.z; z < part.z_end; ++z) fill(part.sample, z, part.block);
+        work.template run<0>(part, next, *this);
+      }
     }
   }
 
-  /// Where the transformed plane z of x is; nullptr if it is all padding (a ring has no slot for it).
-  [[nodiscard]] const float* slot(std::int64_t z, const TileBlock& block) const {
-    const std::int64_t at = b_.is_linear ? z + p_.axes[0].pad_lo : z % b_.slots;
-    const bool is_padding = z < 0 || z >= p_.axes[0].wide;
-    return is_padding && !b_.is_linear ? nullptr : x_points_ + at * block.tiles() * kLine;
+  /// Transformed x that a direct tap along D brings to layer `layer` of the part; nullptr if it is all padding.
+  [[nodiscard]] const float* factor(const Part& part, std::int64_t layer, std::int64_t tap) const {
+    if (p_.points.is_cubic) return x_points_ + layer * part.block.tiles() * b_.tile;
+    const std::int64_t z = part.first + layer - p_.axes[0].pad_lo + tap;
+    return z < 0 || z >= p_.axes[0].wide ? nullptr : slot(z, part.block);
   }
-  [[nodiscard]] std::int64_t line_step() const { return b_.slots * b_.tiles() * kLine; }
+  /// The same of all layers, where they are joined: padding is there as zeros.
+  [[nodiscard]] const float* joined_factor(const Part& part, std::int64_t tap) const {
+    return x_points_ + tap * part.block.tiles() * b_.tile;
+  }
 
   /// The memory of x that `part` transforms.
   [[nodiscard]] RowsToPrefetch inputs_of(const Part& part) const {
@@ -292,29 +282,43 @@ class Walk {
   void add_sweep(std::int64_t n, const TileBlock& block) {
     const ConvAxis& d = p_.axes[0];
     std::int64_t z = -d.pad_lo;
-    for (std::int64_t first = 0; first < d.narrow; first += b_.planes) {
-      const std::int64_t count = std::min(b_.planes, d.narrow - first);
-      const std::int64_t z_end = first + count - d.pad_lo + p_.taps() - 1;
+    for (std::int64_t first = 0; first < p_.layers(); first += b_.layers) {
+      const std::int64_t count = std::min(b_.layers, p_.layers() - first);
+      const std::int64_t z_end = (first + count) * p_.points.depth() - d.pad_lo + d.kernel - 1;
       parts_.push_back({n, block, first, count, z, z_end});
       z = z_end;
     }
   }
 
+  template <int kPass>
+  void run_cubes(Work& work, const Part& part, const Part* next) {
+    for (std::int64_t l = 0; l < part.count; ++l)
+      cubes_.run<kPass>(part.sample, (part.first + l) * kOut - p_.axes[0].pad_lo, part.block,
+                        x_points_ + l * part.block.tiles() * b_.tile);
+    work.template run<kPass>(part, next, *this);
+  }
+
+  /// Where the transformed plane z of x is. The ring has no room for padding.
+  [[nodiscard]] float* slot(std::int64_t z, const TileBlock& block) const {
+    const std::int64_t at = b_.is_whole ? z + p_.axes[0].pad_lo : z % b_.slots;
+    return x_points_ + at * block.tiles() * b_.tile;
+  }
+
   void fill(std::int64_t n, std::int64_t z, const TileBlock& block) {
-    auto* out = const_cast<float*>(slot(z, block));
+    float* out = slot(z, block);
     if (z >= 0 && z < p_.axes[0].wide)
-      transform_.run(n, p_.x + n * p_.x_sample + z * p_.x_strides[0], block, out);
-    else if (out != nullptr)
-      for (std::int64_t point = 0; point < kPoints; ++point)
-        for (std::int64_t line = 0; line < p_.c_lines(); ++line)
-          std::memset(out + point * b_.x_point + line * line_step(), 0,
-                      static_cast<std::size_t>(block.tiles() * kLine) * sizeof(float));
+      planes_.run(n, p_.x + n * p_.x_sample + z * p_.x_strides[0], block, out);
+    else if (b_.is_whole)
+      for (std::int64_t line = 0; line < p_.c_lines(); ++line)
+        std::memset(out + line * b_.x_line, 0,
+                    static_cast<std::size_t>(block.tiles() * b_.tile) * sizeof(float));
   }
 
   const Problem& p_;
   const Blocking& b_;
   float* x_points_;
-  InputTransform transform_;
+  PlaneTransform planes_;
+  CubeTransform cubes_;
   std::vector<Part> parts_;
 };
 

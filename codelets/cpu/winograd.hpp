@@ -9,13 +9,15 @@
 
 namespace hpdlf::codelets::winograd {
 
-inline constexpr std::int64_t kOut = 4;             ///< outputs a tile and axis: F(4x4, 3x3)
-inline constexpr std::int64_t kIn = 6;              ///< inputs a tile and axis
-inline constexpr std::int64_t kPoints = kIn * kIn;  ///< products a tile and pair of channels
+inline constexpr std::int64_t kOut = 4;            ///< outputs a tile and transformed axis: F(4, 3)
+inline constexpr std::int64_t kIn = 6;             ///< inputs a tile and transformed axis
+inline constexpr std::int64_t kTaps = 3;           ///< of the kernel along a transformed axis
+inline constexpr std::int64_t kPlane = kIn * kIn;  ///< points of H and W
+inline constexpr std::int64_t kPair = 2;           ///< points of D in a pass
 inline constexpr std::int64_t kLine = 16;  ///< channels that lie together: one cache line of f32
 inline constexpr std::int64_t kMostTaps = 16;  ///< along D, where the algorithm is direct
 inline constexpr std::int64_t kCachedBytes = std::int64_t{1}
-                                             << 20;  ///< a share of L2 for what a block transforms
+                                             << 19;  ///< a share of L2 for what a block transforms
 
 [[nodiscard]] constexpr std::int64_t blocks_of(std::int64_t n, std::int64_t size) {
   return (n + size - 1) / size;
@@ -40,8 +42,29 @@ struct Normalization {
   }
 };
 
-/// A convolution from x to y (or the pair of which a weight gradient is formed), always in three dimensions: D is direct, H and W are
-/// transformed. Position o of y reads positions o - pad + tap of x.
+/// What H, W and perhaps D are transformed to, [D][H][W]: D is direct, or transformed as the other two. Then there are three passes, lest a
+/// block's transforms outgrow L2: along D the points 0 and inf, +-sqrt(1/2), +-sqrt(2), in this order.
+struct Points {
+  bool is_cubic = false;  ///< D is transformed
+  [[nodiscard]] std::int64_t count() const { return passes() * in_pass(); }
+  [[nodiscard]] std::int64_t passes() const { return is_cubic ? kIn / kPair : 1; }
+  [[nodiscard]] std::int64_t in_pass() const { return is_cubic ? kPair * kPlane : kPlane; }
+  /// Floats of a tile's points, one line of channels: a line more, lest the tiles of a product fall into the same cache sets.
+  [[nodiscard]] std::int64_t tile_floats() const { return floats_of_tile(is_cubic); }
+  [[nodiscard]] static constexpr std::int64_t floats_of_tile(bool cubic) {
+    return ((cubic ? kPair * kPlane : kPlane) + 1) * kLine;
+  }
+  /// Outputs along D that a tile has.
+  [[nodiscard]] std::int64_t depth() const { return is_cubic ? kOut : 1; }
+  /// Products along D that are summed for an output, of a kernel with `taps` taps there.
+  [[nodiscard]] std::int64_t direct_taps(std::int64_t taps) const { return is_cubic ? 1 : taps; }
+};
+[[nodiscard]] inline Points points_from(const Attrs& attrs) {
+  return {.is_cubic = attrs.integer("tile_depth") == kOut};
+}
+
+/// A convolution from x to y (or the pair of which a weight gradient is formed), always in three dimensions. Position o of y reads
+/// positions o - pad + tap of x. A layer is what a tile has along D: a plane of y, or four if D is transformed.
 struct Problem {
   const float* x = nullptr;
   float* y = nullptr;
@@ -50,9 +73,11 @@ struct Problem {
   std::int64_t x_sample = 0, y_sample = 0;
   std::array<std::int64_t, 3> x_strides{}, y_strides{};  ///< in elements; channels are dense
   bool is_empty = false;
+  Points points;
   Normalization normalization;
 
-  Problem(const TensorView& wide, const TensorView& narrow, const Attrs& attrs) {
+  Problem(const TensorView& wide, const TensorView& narrow, const Attrs& attrs)
+      : points(points_from(attrs)) {
     const ConvTile tile = conv_tile(wide, narrow, attrs);
     is_empty = tile.is_empty;
     n = narrow.extents[0];
@@ -70,7 +95,8 @@ struct Problem {
     }
   }
 
-  [[nodiscard]] std::int64_t taps() const { return axes[0].kernel; }
+  [[nodiscard]] std::int64_t taps() const { return points.direct_taps(axes[0].kernel); }
+  [[nodiscard]] std::int64_t layers() const { return blocks_of(axes[0].narrow, points.depth()); }
   [[nodiscard]] std::int64_t c_lines() const { return blocks_of(c, kLine); }
   [[nodiscard]] std::int64_t k_lines() const { return blocks_of(k, kLine); }
 };
@@ -96,19 +122,19 @@ struct ConvCall {
   return p;
 }
 
-/// What is in flight at a time: `rows` x `columns` tiles in H and W, `planes` outputs along D. Transformed planes of x are kept in slots:
-/// a ring that a sweep along D walks, or (planes == all of D) one after the other, so that runs of tiles go across planes.
+/// What is in flight at a time: `rows` x `columns` tiles in H and W, `layers` along D. Where D is direct, transformed planes of x are kept
+/// in slots: a ring that a sweep along D walks, or (the block is the whole sample) one after the other.
 struct Blocking {
-  std::int64_t rows = 1, columns = 1, planes = 1, slots = 1;
-  bool is_linear = false;
-  std::int64_t x_point = 0,
-               y_point = 0;  ///< floats from one point of the transforms of x, y to the next
+  std::int64_t rows = 1, columns = 1, layers = 1, slots = 1;
+  bool is_whole = false;      ///< one block is a whole sample
+  bool joins_layers = false;  ///< tiles of a block's layers follow one another, in x as in y
 
   /// @param cached_bytes what the transforms of a block may take
   Blocking(const Problem& p, std::int64_t cached_bytes) {
-    const std::int64_t all_rows = blocks_of(p.axes[1].narrow, kOut), depth = p.axes[0].narrow;
+    const std::int64_t all_rows = blocks_of(p.axes[1].narrow, kOut), depth = p.layers();
     const std::int64_t all_columns = blocks_of(p.axes[2].narrow, kOut);
-    const std::int64_t tile_bytes = kPoints * kLine * static_cast<std::int64_t>(sizeof(float));
+    const std::int64_t tile_bytes =
+        p.points.tile_floats() * static_cast<std::int64_t>(sizeof(float));
     const auto bytes = [&](std::int64_t tiles, std::int64_t d) {
       return tile_bytes * tiles * (p.c_lines() * (d + p.taps() - 1) + p.k_lines() * d);
     };
@@ -116,26 +142,33 @@ struct Blocking {
     columns = even(all_columns, kEnough);
     rows = even(all_rows, std::max<std::int64_t>(1, kEnough / columns));
     const std::int64_t tiles = rows * columns;
-    is_linear =
+    is_whole =
         rows == all_rows && columns == all_columns && bytes(tiles, depth) <= 8 * cached_bytes;
-    planes = 1;
-    if (is_linear) {
-      planes = depth;
+    layers = 1;
+    if (is_whole) {
+      layers = depth;
     } else {
-      while (planes < depth && tiles * planes < kEnough) ++planes;
-      while (planes < depth && bytes(tiles, planes + 1) <= cached_bytes) ++planes;
+      while (layers < depth && tiles * layers < kEnough) ++layers;
+      while (layers < depth && bytes(tiles, layers + 1) <= cached_bytes) ++layers;
     }
-    slots = planes + p.taps() - 1;
-    // A line more than a power of two, lest all points fall into the same cache sets.
-    x_point = p.c_lines() * slots * tiles * kLine + kLine;
-    y_point = p.k_lines() * planes * tiles * kLine + kLine;
+    joins_layers = is_whole || p.points.is_cubic;
+    slots = layers + p.taps() - 1;
+    tile = p.points.tile_floats();
+    x_line = slots * tiles * tile;
+    y_line = layers * tiles * tile;
+    x_floats = p.c_lines() * x_line;
+    y_floats = p.k_lines() * y_line;
+    // Where D is direct: the H-transformed columns of a row of tiles, one line of channels.
+    window_floats = kIn * (p.points.is_cubic ? kPair * kIn : columns * kOut + 2) * kLine;
   }
 
+  std::int64_t tile = 0, x_line = 0,
+               y_line =
+                   0;  ///< floats from one tile, one line of the transforms of x, y to the next
+  std::int64_t x_floats = 0, y_floats = 0;  ///< of a pass's transforms of x and y
+  std::int64_t window_floats = 0;           ///< of what is transformed, but not yet along W
+
   [[nodiscard]] std::int64_t tiles() const { return rows * columns; }
-  [[nodiscard]] std::int64_t x_floats() const { return kPoints * x_point; }
-  [[nodiscard]] std::int64_t y_floats() const { return kPoints * y_point; }
-  /// The H-transformed columns of a row of tiles, one line of channels.
-  [[nodiscard]] std::int64_t strip_floats() const { return kIn * (columns * kOut + 2) * kLine; }
 
  private:
   /// At most `most`, such that the parts of `all` are of about equal size.
@@ -144,18 +177,24 @@ struct Blocking {
   }
 };
 
-/// Transformed weights of one line of 16 output channels, [point][tap along D][input channel][16]: floats of a point, with a line of zeros
-/// at its end lest all points fall into the same cache sets, and of all points.
+/// Transformed weights of one line of 16 output channels, [point][direct tap along D][input channel][16]: floats of a point, with a line of
+/// zeros at its end lest all points fall into the same cache sets.
 [[nodiscard]] constexpr std::int64_t weight_point(std::int64_t taps, std::int64_t inputs) {
   return (taps * inputs + 1) * kLine;
 }
-[[nodiscard]] constexpr std::int64_t weight_line(std::int64_t taps, std::int64_t inputs) {
-  return kPoints * weight_point(taps, inputs);
+
+/// Floats of y that a tile's passes sum up.
+[[nodiscard]] inline std::int64_t sums_of_tile(const Problem& p) {
+  return p.points.is_cubic ? kOut * kOut * kOut * p.k_lines() * kLine : 0;
 }
 
-/// Floats of the sums of a weight gradient, [point][tap along D][k][c]: one tap, one point (a line apart, as the points of x).
+/// Floats of the sums of a weight gradient, [point][direct tap along D][k][c]: one tap, one point (a line apart, as those of weights).
+/// A block that is the whole sample finishes a line of k before the next; passes need all lines.
+[[nodiscard]] inline bool has_line_sums(const Problem& p, const Blocking& b) {
+  return b.is_whole && !p.points.is_cubic;
+}
 [[nodiscard]] inline std::int64_t sums_of_tap(const Problem& p, const Blocking& b) {
-  return (b.is_linear ? 1 : p.k_lines()) * kLine * p.c_lines() * kLine;
+  return (has_line_sums(p, b) ? 1 : p.k_lines()) * kLine * p.c_lines() * kLine;
 }
 [[nodiscard]] inline std::int64_t sums_of_point(const Problem& p, const Blocking& b) {
   return p.taps() * sums_of_tap(p, b) + kLine;

@@ -1,7 +1,7 @@
-// Convolution by Winograd's F(4x4, 3x3) with transformed weights: forward, and by x with the weights of that direction.
+// Convolution by Winograd's F(4x4, 3x3) or F(4x4x4, 3x3x3) with transformed weights: forward, and by x with the weights of that direction.
 //
-// A block of tiles sweeps along D. Its planes of x are transformed once each; then every point is a matrix product of tiles by channels,
-// summed over the taps along D in registers; the inverse transform adds the bias and writes y (or adds to it).
+// A block of tiles sweeps along D. Its part of x is transformed; then every point is a matrix product of tiles by channels, summed over
+// the direct taps along D in registers; the inverse transform adds the bias and writes y (or adds to it).
 // SPDX-License-Identifier: Apache-2.0
 #include "codelets/cpu/highway.hpp"
 #undef HWY_TARGET_INCLUDE
@@ -32,15 +32,18 @@ struct Product {
   std::int64_t out_vector = 0;
 };
 
-/// out[row][vector] = sum over taps and channels of x[row][channel] * weights[channel][vector].
-template <int kRows, int kVectors>
+/// out[row][vector] = sum over taps and channels of x[row][channel] * weights[channel][vector]; a row is a tile, kRow floats from the next.
+template <std::int64_t kRow, int kRows, int kVectors>
 HWY_NOINLINE void multiply(const Product& p, const std::int64_t row0, float* HWY_RESTRICT out) {
   const F32 d;
   VF32 sums[kRows][kVectors];
+  // Unrolled from the start, lest the compiler keep the sums in memory too.
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) sums[r][v] = hn::Zero(d);
   for (std::int64_t t = 0; t < p.taps; ++t) {
-    const float* HWY_RESTRICT x = p.x[t] + row0 * kLine;
+    const float* HWY_RESTRICT x = p.x[t] + row0 * kRow;
     const float* HWY_RESTRICT w = p.weights[t];
     for (std::int64_t left = p.channels; left > 0; left -= kLine, x += p.x_line) {
       const std::int64_t count = std::min(left, kLine);
@@ -48,74 +51,146 @@ HWY_NOINLINE void multiply(const Product& p, const std::int64_t row0, float* HWY
       for (std::int64_t c = 0; c < count; ++c, w += kLine) {
         VF32 ws[kVectors];
         for (int v = 0; v < kVectors; ++v) ws[v] = hn::LoadU(d, w + v * p.weight_vector);
+#pragma GCC unroll 16
         for (int r = 0; r < kRows; ++r) {
-          const VF32 xs = hn::Set(d, x[r * kLine + c]);
+          const VF32 xs = hn::Set(d, x[r * kRow + c]);
           for (int v = 0; v < kVectors; ++v) sums[r][v] = hn::MulAdd(xs, ws[v], sums[r][v]);
         }
       }
     }
   }
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r)
-    for (int v = 0; v < kVectors; ++v) hn::Store(sums[r][v], d, out + r * kLine + v * p.out_vector);
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) hn::Store(sums[r][v], d, out + r * kRow + v * p.out_vector);
 }
 
 using Multiply = void (*)(const Product&, std::int64_t, float*);
-template <int kVectors, std::size_t... kRows>
+template <bool kCubic, int kVectors, std::size_t... kRows>
 constexpr std::array<Multiply, sizeof...(kRows)> multiply_table(std::index_sequence<kRows...>) {
-  return {multiply<static_cast<int>(kRows) + 1, kVectors>...};
+  return {multiply<Points::floats_of_tile(kCubic), static_cast<int>(kRows) + 1, kVectors>...};
 }
-constexpr auto kMultiplyOne = multiply_table<1>(std::make_index_sequence<kMostRows>());
-constexpr auto kMultiplyTwo = multiply_table<2>(std::make_index_sequence<kMostRows>());
+template <bool kCubic>
+constexpr auto kMultiplyOne = multiply_table<kCubic, 1>(std::make_index_sequence<kMostRows>());
+template <bool kCubic>
+constexpr auto kMultiplyTwo = multiply_table<kCubic, 2>(std::make_index_sequence<kMostRows>());
 
-/// Inverse transform of a block's plane: adds `bias`, and to what is there with `accumulate`.
+/// Inverse transform of a block's layer: adds `bias`, and to what is there with `accumulate`. Where D is transformed every pass brings its
+/// part: the sums of a tile, [4][4][4][16], are kept until the last.
 class OutputTransform {
  public:
   OutputTransform(const Problem& p, const Blocking& blocking, const float* bias, bool accumulate)
       : p_(p), b_(blocking), bias_(bias), accumulate_(accumulate) {}
 
-  /// @param points point 0, line 0 of the plane  @param line_step floats between lines
-  void run(const float* points, std::int64_t line_step, const TileBlock& block,
+  /// @param points tile 0, line 0 of the layer  @param sums of the layer
+  /// @param planes of y in the layer
+  template <int kPass>
+  void run(const float* points, float* sums, const TileBlock& block, std::int64_t planes,
            float* plane) const {
     for (std::int64_t r = 0; r < block.rows; ++r)
       for (std::int64_t c = 0; c < block.columns; ++c) {
         const std::int64_t h = (block.row0 + r) * kOut, w = (block.column0 + c) * kOut;
-        const std::int64_t height = std::min(kOut, p_.axes[1].narrow - h);
-        const std::int64_t width = std::min(kOut, p_.axes[2].narrow - w);
-        const float* tile = points + (r * block.columns + c) * kLine;
+        const Extent extent{planes, std::min(kOut, p_.axes[1].narrow - h),
+                            std::min(kOut, p_.axes[2].narrow - w)};
+        const std::int64_t tile = r * block.columns + c;
         float* y = plane + h * p_.y_strides[1] + w * p_.y_strides[2];
         for (std::int64_t line = 0; line < p_.k_lines(); ++line)
           for_each_vector_of_line(
               line, p_.k, [&](auto access, std::int64_t k, std::int64_t v) HWY_ATTR {
-                if (access.count() > 0)
-                  write_tile(access, tile + line * line_step + v, k, height, width, y + k);
+                if (access.count() == 0) return;
+                const float* from = points + tile * b_.tile + line * b_.y_line + v;
+                const Tile<decltype(access)> to{
+                    access, y + k, bias_ != nullptr ? access.load(bias_ + k) : hn::Zero(F32()),
+                    extent};
+                if (p_.points.is_cubic)
+                  add_pass<kPass>(from, sums + (tile * p_.k_lines() + line) * kCube * kLine + v,
+                                  to);
+                else
+                  inverse([&](std::int64_t i)
+                              HWY_ATTR { return hn::Load(F32(), from + i * kLine); },
+                          [&](std::int64_t i, std::int64_t j, VF32 value)
+                              HWY_ATTR { write(to, 0, i, j, value); });
               });
       }
   }
 
  private:
+  static constexpr std::int64_t kSquare = kOut * kOut, kCube = kOut * kSquare;
+
+  struct Extent {  // of a tile, less than whole at the end of y
+    std::int64_t planes, height, width;
+  };
   template <class Access>
-  HWY_INLINE void write_tile(const Access& access, const float* HWY_RESTRICT points, std::int64_t k,
-                             std::int64_t height, std::int64_t width, float* y) const {
+  struct Tile {
+    Access access;
+    float* y;
+    VF32 bias;
+    Extent extent;
+  };
+
+  template <class Access>
+  HWY_INLINE void write(const Tile<Access>& tile, std::int64_t d, std::int64_t i, std::int64_t j,
+                        VF32 value) const {
+    if (d >= tile.extent.planes || i >= tile.extent.height || j >= tile.extent.width) return;
+    float* to = tile.y + d * p_.y_strides[0] + i * p_.y_strides[1] + j * p_.y_strides[2];
+    value = hn::Add(value, tile.bias);
+    if (accumulate_) value = hn::Add(value, tile.access.load(to));
+    tile.access.store(value, to);
+  }
+
+  /// Adds the pass's two points along D to the sums of their four planes; the last pass writes y.
+  template <int kPass, class Access>
+  HWY_INLINE void add_pass(const float* HWY_RESTRICT points, float* HWY_RESTRICT sums,
+                           const Tile<Access>& tile) const {
+    const auto point = [&](std::int64_t i) HWY_ATTR { return hn::Load(F32(), points + i * kLine); };
+    const auto sum = [&](std::int64_t d, std::int64_t i, std::int64_t j)
+                         HWY_ATTR { return sums + (d * kSquare + i * kOut + j) * kLine; };
+    if constexpr (kPass == 0) {  // 0 reaches the first plane, inf the last
+      for (const std::int64_t d : {std::int64_t{0}, kOut - 1})
+        inverse([&](std::int64_t i) HWY_ATTR { return point(d == 0 ? i : kPlane + i); },
+                [&](std::int64_t i, std::int64_t j, VF32 value)
+                    HWY_ATTR { hn::Store(value, F32(), sum(d, i, j)); });
+    } else {  // p and -p: even powers of p times their sum, odd ones times their difference
+      constexpr float kP = kPairPoint<kPass>;
+      inverse([&](std::int64_t i) HWY_ATTR { return hn::Add(point(i), point(kPlane + i)); },
+              [&](std::int64_t i, std::int64_t j, VF32 value) HWY_ATTR {
+                add<kPass>(tile, 0, i, j, value, true, sum(0, i, j));
+                add<kPass>(tile, 2, i, j, hn::Mul(constant(kP * kP), value), kPass > 1,
+                           sum(2, i, j));
+              });
+      inverse([&](std::int64_t i) HWY_ATTR { return hn::Sub(point(i), point(kPlane + i)); },
+              [&](std::int64_t i, std::int64_t j, VF32 value) HWY_ATTR {
+                add<kPass>(tile, 1, i, j, hn::Mul(constant(kP), value), kPass > 1, sum(1, i, j));
+                add<kPass>(tile, 3, i, j, hn::Mul(constant(kP * kP * kP), value), true,
+                           sum(3, i, j));
+              });
+    }
+  }
+
+  template <int kPass, class Access>
+  HWY_INLINE void add(const Tile<Access>& tile, std::int64_t d, std::int64_t i, std::int64_t j,
+                      VF32 value, bool has_sum, float* HWY_RESTRICT sum) const {
+    if (has_sum) value = hn::Add(value, hn::Load(F32(), sum));
+    if constexpr (kPass == 2)
+      write(tile, d, i, j, value);
+    else
+      hn::Store(value, F32(), sum);
+  }
+
+  /// A^T m A of the 36 vectors point(i); store(row, column, value) takes the 4 x 4.
+  template <class Point, class Store>
+  static HWY_INLINE void inverse(const Point& point, const Store& store) {
     VF32 half[kIn][kOut];
     for (std::int64_t i = 0; i < kIn; ++i) {
       VF32 m[kIn];
-      for (std::int64_t j = 0; j < kIn; ++j)
-        m[j] = hn::Load(F32(), points + (i * kIn + j) * b_.y_point);
+      for (std::int64_t j = 0; j < kIn; ++j) m[j] = point(i * kIn + j);
       transform_output(m, half[i]);
     }
-    const VF32 bias = bias_ != nullptr ? access.load(bias_ + k) : hn::Zero(F32());
     for (std::int64_t j = 0; j < kOut; ++j) {
       VF32 m[kIn], column[kOut];
       for (std::int64_t i = 0; i < kIn; ++i) m[i] = half[i][j];
       transform_output(m, column);
-      if (j >= width) break;
-      for (std::int64_t i = 0; i < kOut; ++i) {
-        if (i >= height) break;
-        float* to = y + i * p_.y_strides[1] + j * p_.y_strides[2];
-        VF32 value = hn::Add(column[i], bias);
-        if (accumulate_) value = hn::Add(value, access.load(to));
-        access.store(value, to);
-      }
+      for (std::int64_t i = 0; i < kOut; ++i) store(i, j, column[i]);
     }
   }
 
@@ -129,72 +204,78 @@ class OutputTransform {
 class ForwardWork {
  public:
   ForwardWork(const Problem& p, const Blocking& blocking, const float* weights, float* y_points,
-              const float* bias, bool accumulate)
+              float* sums, const float* bias, bool accumulate)
       : p_(p),
         b_(blocking),
         weights_(weights),
         y_points_(y_points),
+        sums_(sums),
         output_(p, blocking, bias, accumulate) {}
 
-  void planes(const Part& part, const Part* next, const Walk<ForwardWork>& walk) const {
-    const std::int64_t tiles = part.block.tiles(), runs = b_.is_linear ? 1 : part.count;
-    const std::int64_t rows = b_.is_linear ? part.count * tiles : tiles;
+  template <int kPass>
+  void run(const Part& part, const Part* next, const Walk<ForwardWork>& walk) const {
+    const std::int64_t tiles = part.block.tiles(), runs = b_.joins_layers ? 1 : part.count;
+    const std::int64_t rows = b_.joins_layers ? part.count * tiles : tiles;
     const std::int64_t outputs = p_.k_lines() * kLine;
     Prefetcher prefetcher;
     if (next != nullptr) prefetcher.add(walk.inputs_of(*next));
-    prefetcher.spread_over(kPoints * blocks_of(outputs, 2 * kLanes) * runs *
+    prefetcher.spread_over(p_.points.in_pass() * blocks_of(outputs, 2 * kLanes) * runs *
                            blocks_of(rows, kMostRows));
-    for (std::int64_t point = 0; point < kPoints; ++point)
+    for (std::int64_t point = 0; point < p_.points.in_pass(); ++point)
       for (std::int64_t k = 0; k < outputs; k += 2 * kLanes)
         for (std::int64_t i = 0; i < runs; ++i) {
-          const Product product = product_of(walk, part, point, k, part.first + i);
+          const Product product = product_of<kPass>(walk, part, point, k, i);
           float* out =
-              y_points_ + point * b_.y_point + k / kLine * y_line() + i * tiles * kLine + k % kLine;
+              y_points_ + k / kLine * b_.y_line + i * tiles * b_.tile + point * kLine + k % kLine;
           multiply_rows(product, k + kLanes < outputs, rows, out, prefetcher);
         }
-    for (std::int64_t i = 0; i < part.count; ++i)
-      output_.run(y_points_ + i * tiles * kLine, y_line(), part.block,
-                  p_.y + part.sample * p_.y_sample + (part.first + i) * p_.y_strides[0]);
+    const std::int64_t depth = p_.points.depth();
+    for (std::int64_t i = 0; i < part.count; ++i) {
+      const std::int64_t plane = (part.first + i) * depth;
+      output_.run<kPass>(y_points_ + i * tiles * b_.tile, sums_ + i * tiles * sums_of_tile(p_),
+                         part.block, std::min(depth, p_.axes[0].narrow - plane),
+                         p_.y + part.sample * p_.y_sample + plane * p_.y_strides[0]);
+    }
   }
 
  private:
-  [[nodiscard]] std::int64_t y_line() const { return b_.planes * b_.tiles() * kLine; }
-
-  /// The factors of the tiles from plane `plane` of y on, for outputs from k on.
+  /// The factors of the tiles from layer `layer` of the part on, for outputs from k on.
+  template <int kPass>
   [[nodiscard]] Product product_of(const Walk<ForwardWork>& walk, const Part& part,
-                                   std::int64_t point, std::int64_t k, std::int64_t plane) const {
+                                   std::int64_t point, std::int64_t k, std::int64_t layer) const {
     Product product;
     product.channels = p_.c;
-    product.x_line = walk.line_step();
-    const std::int64_t line = weight_line(p_.taps(), p_.c);
+    product.x_line = b_.x_line;
+    const std::int64_t weight = weight_point(p_.taps(), p_.c), line = p_.points.count() * weight;
     product.weight_vector = kLanes == kLine ? line : kLanes;
-    product.out_vector = kLanes == kLine ? y_line() : kLanes;
+    product.out_vector = kLanes == kLine ? b_.y_line : kLanes;
     const float* weights =
-        weights_ + k / kLine * line + point * weight_point(p_.taps(), p_.c) + k % kLine;
+        weights_ + k / kLine * line + (kPass * p_.points.in_pass() + point) * weight + k % kLine;
     for (std::int64_t t = 0; t < p_.taps(); ++t) {
-      const float* x = walk.slot(plane - p_.axes[0].pad_lo + t, part.block);
+      const float* x = b_.joins_layers ? walk.joined_factor(part, t) : walk.factor(part, layer, t);
       if (x == nullptr) continue;
-      product.x[product.taps] = x + point * b_.x_point;
+      product.x[product.taps] = x + point * kLine;
       product.weights[product.taps++] = weights + t * p_.c * kLine;
     }
     return product;
   }
 
-  static void multiply_rows(const Product& product, bool is_pair, std::int64_t rows, float* out,
-                            Prefetcher& prefetcher) {
-    const auto& table = is_pair ? kMultiplyTwo : kMultiplyOne;
+  void multiply_rows(const Product& product, bool is_pair, std::int64_t rows, float* out,
+                     Prefetcher& prefetcher) const {
+    const auto& table = p_.points.is_cubic ? (is_pair ? kMultiplyTwo<true> : kMultiplyOne<true>)
+                                           : (is_pair ? kMultiplyTwo<false> : kMultiplyOne<false>);
     const std::int64_t groups = blocks_of(rows, kMostRows);
     for (std::int64_t g = 0; g < groups; ++g) {
       const std::int64_t lo = rows * g / groups, hi = rows * (g + 1) / groups;
       prefetcher.advance();
-      table[static_cast<std::size_t>(hi - lo - 1)](product, lo, out + lo * kLine);
+      table[static_cast<std::size_t>(hi - lo - 1)](product, lo, out + lo * b_.tile);
     }
   }
 
   const Problem& p_;
   const Blocking& b_;
   const float* weights_;
-  float* y_points_;
+  float *y_points_, *sums_;
   OutputTransform output_;
 };
 
@@ -221,10 +302,11 @@ void WinogradConv(const KernelArgs& args) {
   }
   const Blocking blocking(p, kCachedBytes);
   auto* x_points = reinterpret_cast<float*>(args.workspace.data());
-  float* y_points = x_points + blocking.x_floats();
-  float* strip = y_points + blocking.y_floats();
-  ForwardWork work(p, blocking, call.weights, y_points, call.bias, args.accumulate);
-  Walk<ForwardWork>(p, blocking, x_points, strip).run(work);
+  float* y_points = x_points + blocking.x_floats;
+  float* window = y_points + blocking.y_floats;
+  float* sums = window + blocking.window_floats;
+  ForwardWork work(p, blocking, call.weights, y_points, sums, call.bias, args.accumulate);
+  Walk<ForwardWork>(p, blocking, x_points, window).run(work);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -246,14 +328,16 @@ std::size_t workspace(const KernelArgs& args) {
   const Problem p = ConvCall(args).problem;
   if (p.is_empty) return 0;
   const Blocking b(p, kCachedBytes);
-  return static_cast<std::size_t>(b.x_floats() + b.y_floats() + b.strip_floats()) * sizeof(float);
+  return static_cast<std::size_t>(b.x_floats + b.y_floats + b.window_floats +
+                                  b.layers * b.tiles() * sums_of_tile(p)) *
+         sizeof(float);
 }
 
 }  // namespace
 
 Kernel conv_kernel(bool normalized) {
   return {.op = normalized ? "NormalizedWinogradConv" : "WinogradConv",
-          .variant = "f4x4",
+          .variant = "f4",
           .run = HPDLF_SIMD_KERNEL(WinogradConv),
           .supports = supports,
           .workspace = workspace};

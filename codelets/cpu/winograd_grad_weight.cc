@@ -1,4 +1,5 @@
-// Gradient of a 3x3 (x any along D) convolution by its weight, by the transpose of Winograd's F(4x4, 3x3):
+// Gradient of a 3x3 (x any along D) convolution by its weight, by the transpose of Winograd's F(4x4, 3x3) or
+// F(4x4x4, 3x3x3):
 //
 //   dg = G^T [ sum over tiles of (B^T d B) . (A dY A^T) ] G
 //
@@ -31,159 +32,222 @@ struct Run {
 /// sums[row][vector] (+)= sum over the runs' tiles of dy[tile][row] * x[tile][vector].
 template <int kVectors>
 HWY_NOINLINE void multiply(const Run* runs, std::int64_t count, std::int64_t x_vector,
-                           std::int64_t row_floats, bool add, float* HWY_RESTRICT sums) {
+                           std::int64_t tile, std::int64_t row_floats, bool add,
+                           float* HWY_RESTRICT sums) {
   const F32 d;
   VF32 acc[kRows][kVectors];
+  // Unrolled from the start, lest the compiler keep the sums in memory too.
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) acc[r][v] = hn::Zero(d);
   for (std::int64_t i = 0; i < count; ++i) {
     const float* HWY_RESTRICT dy = runs[i].dy;
     const float* HWY_RESTRICT x = runs[i].x;
-    for (std::int64_t t = 0; t < runs[i].tiles; ++t, dy += kLine, x += kLine) {
+    for (std::int64_t t = 0; t < runs[i].tiles; ++t, dy += tile, x += tile) {
       VF32 xs[kVectors];
       for (int v = 0; v < kVectors; ++v) xs[v] = hn::Load(d, x + v * x_vector);
+#pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) {
         const VF32 g = hn::Set(d, dy[r]);
         for (int v = 0; v < kVectors; ++v) acc[r][v] = hn::MulAdd(g, xs[v], acc[r][v]);
       }
     }
   }
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) {
       float* to = sums + r * row_floats + v * kLanes;
       hn::Store(add ? hn::Add(hn::Load(d, to), acc[r][v]) : acc[r][v], d, to);
     }
 }
 
-/// A dY A^T of a block's plane.
-void transform_gradient(const Problem& p, const Blocking& b, const float* plane,
-                        const TileBlock& block, std::int64_t line_step, float* out) {
-  for (std::int64_t r = 0; r < block.rows; ++r)
-    for (std::int64_t c = 0; c < block.columns; ++c) {
-      const std::int64_t h = (block.row0 + r) * kOut, w = (block.column0 + c) * kOut;
-      const std::int64_t height = std::min(kOut, p.axes[1].narrow - h);
-      const std::int64_t width = std::min(kOut, p.axes[2].narrow - w);
-      const float* tile = plane + h * p.y_strides[1] + w * p.y_strides[2];
-      float* to = out + (r * block.columns + c) * kLine;
-      for (std::int64_t line = 0; line < p.k_lines(); ++line)
-        for_each_vector_of_line(
-            line, p.k, [&](auto access, std::int64_t k, std::int64_t v) HWY_ATTR {
-              VF32 half[kIn][kOut];
-              for (std::int64_t j = 0; j < kOut; ++j) {
-                VF32 y[kOut], m[kIn];
-                for (std::int64_t i = 0; i < kOut; ++i)
-                  y[i] = i < height && j < width
-                             ? access.load(tile + k + i * p.y_strides[1] + j * p.y_strides[2])
-                             : hn::Zero(F32());
-                transform_output_gradient(y, m);
-                for (std::int64_t i = 0; i < kIn; ++i) half[i][j] = m[i];
-              }
-              for (std::int64_t i = 0; i < kIn; ++i) {
-                VF32 m[kIn];
-                transform_output_gradient(half[i], m);
-                for (std::int64_t j = 0; j < kIn; ++j)
-                  hn::Store(m[j], F32(), to + line * line_step + (i * kIn + j) * b.y_point + v);
-              }
-            });
-    }
-}
+/// A dY A^T of a block's layer, and the same along D where that is transformed.
+class GradientTransform {
+ public:
+  GradientTransform(const Problem& p, const Blocking& blocking) : p_(p), b_(blocking) {}
 
-/// The products of the walk, summed over it: [point][tap along D][k][c], for the lines of k that are asked for.
+  /// @param planes of dy in the layer
+  template <int kPass>
+  void run(const float* plane, const TileBlock& block, std::int64_t planes, float* out) const {
+    for (std::int64_t r = 0; r < block.rows; ++r)
+      for (std::int64_t c = 0; c < block.columns; ++c) {
+        const std::int64_t h = (block.row0 + r) * kOut, w = (block.column0 + c) * kOut;
+        const Extent extent{planes, std::min(kOut, p_.axes[1].narrow - h),
+                            std::min(kOut, p_.axes[2].narrow - w)};
+        const float* tile = plane + h * p_.y_strides[1] + w * p_.y_strides[2];
+        float* to = out + (r * block.columns + c) * b_.tile;
+        for (std::int64_t line = 0; line < p_.k_lines(); ++line)
+          for_each_vector_of_line(
+              line, p_.k, [&](auto access, std::int64_t k, std::int64_t v) HWY_ATTR {
+                if (p_.points.is_cubic)
+                  transform_cube<kPass>(access, tile + k, extent, to + line * b_.y_line + v);
+                else
+                  transform_tile(access, tile + k, p_.y_strides[1], p_.y_strides[2], extent,
+                                 to + line * b_.y_line + v);
+              });
+      }
+  }
+
+ private:
+  struct Extent {  // of a tile, less than whole at the end of dy
+    std::int64_t planes, height, width;
+  };
+
+  template <int kPass, class Access>
+  HWY_INLINE void transform_cube(const Access& access, const float* dy, const Extent& extent,
+                                 float* out) const {
+    HWY_ALIGN float points[kPair][kOut * kOut * kLanes];
+    for (std::int64_t i = 0; i < extent.height; ++i)
+      for (std::int64_t j = 0; j < extent.width; ++j) {
+        VF32 m[kPair];
+        const float* from = dy + i * p_.y_strides[1] + j * p_.y_strides[2];
+        transform_output_gradient_pair<kPass>(
+            [&](std::int64_t d) HWY_ATTR {
+              return d < extent.planes ? access.load(from + d * p_.y_strides[0]) : hn::Zero(F32());
+            },
+            m);
+        for (std::int64_t d = 0; d < kPair; ++d)
+          hn::Store(m[d], F32(), points[d] + (i * kOut + j) * kLanes);
+      }
+    for (std::int64_t d = 0; d < kPair; ++d)
+      transform_tile(Whole{}, points[d], kOut * kLanes, kLanes, extent, out + d * kPlane * kLine);
+  }
+
+  template <class Access>
+  HWY_INLINE void transform_tile(const Access& access, const float* dy, std::int64_t row,
+                                 std::int64_t column, const Extent& extent,
+                                 float* HWY_RESTRICT out) const {
+    VF32 half[kIn][kOut];
+    for (std::int64_t j = 0; j < kOut; ++j) {
+      VF32 y[kOut], m[kIn];
+      for (std::int64_t i = 0; i < kOut; ++i)
+        y[i] = i < extent.height && j < extent.width ? access.load(dy + i * row + j * column)
+                                                     : hn::Zero(F32());
+      transform_output_gradient(y, m);
+      for (std::int64_t i = 0; i < kIn; ++i) half[i][j] = m[i];
+    }
+    for (std::int64_t i = 0; i < kIn; ++i) {
+      VF32 m[kIn];
+      transform_output_gradient(half[i], m);
+      for (std::int64_t j = 0; j < kIn; ++j) hn::Store(m[j], F32(), out + (i * kIn + j) * kLine);
+    }
+  }
+
+  const Problem& p_;
+  const Blocking& b_;
+};
+
+/// The products of the walk, summed over it: [point][direct tap along D][k][c], for the lines of k that are asked for.
 class GradientWork {
  public:
   GradientWork(const Problem& p, const Blocking& blocking, const TensorView& dw, bool accumulate,
                float* y_points, float* sums)
-      : p_(p), b_(blocking), dw_(dw), accumulate_(accumulate), y_points_(y_points), sums_(sums) {}
+      : p_(p),
+        b_(blocking),
+        dw_(dw),
+        accumulate_(accumulate),
+        y_points_(y_points),
+        sums_(sums),
+        transform_(p, blocking) {}
 
-  void planes(const Part& part, const Part* next, const Walk<GradientWork>& walk) {
-    for (std::int64_t i = 0; i < part.count; ++i)
-      transform_gradient(p_, b_,
-                         p_.y + part.sample * p_.y_sample + (part.first + i) * p_.y_strides[0],
-                         part.block, y_line(), y_points_ + i * part.block.tiles() * kLine);
+  template <int kPass>
+  void run(const Part& part, const Part* next, const Walk<GradientWork>& walk) {
+    const std::int64_t depth = p_.points.depth();
+    for (std::int64_t i = 0; i < part.count; ++i) {
+      const std::int64_t plane = (part.first + i) * depth;
+      transform_.run<kPass>(p_.y + part.sample * p_.y_sample + plane * p_.y_strides[0], part.block,
+                            std::min(depth, p_.axes[0].narrow - plane),
+                            y_points_ + i * part.block.tiles() * b_.tile);
+    }
     Prefetcher prefetcher;
     if (next != nullptr) {
       prefetcher.add(walk.inputs_of(*next));
       prefetcher.add(gradients_of(*next));
     }
-    prefetcher.spread_over(kPoints * p_.k_lines() * p_.taps() * blocks_of(part.count, kMostRuns) *
-                           blocks_of(row_floats(), 2 * kLanes) * (kLine / kRows));
-    if (b_.is_linear) {  // all of a sample is there: a line of k at a time needs no more room than that
+    prefetcher.spread_over(p_.points.in_pass() * p_.k_lines() * p_.taps() *
+                           blocks_of(part.count, kMostRuns) * blocks_of(row_floats(), 2 * kLanes) *
+                           (kLine / kRows));
+    if (has_line_sums(p_, b_)) {  // a line of k at a time needs no more room than that
       for (std::int64_t line = 0; line < p_.k_lines(); ++line) {
-        for (std::int64_t point = 0; point < kPoints; ++point)
-          multiply_line(walk, part, point, line, false, sums_, prefetcher);
+        for (std::int64_t point = 0; point < kPlane; ++point)
+          multiply_line(walk, part, point, line, false, sums_ + point * sums_of_point(p_, b_),
+                        prefetcher);
         write_line(line, sums_);
       }
       accumulate_ = true;  // the next sample adds
     } else {
-      for (std::int64_t point = 0; point < kPoints; ++point)
+      for (std::int64_t point = 0; point < p_.points.in_pass(); ++point)
         for (std::int64_t line = 0; line < p_.k_lines(); ++line)
-          multiply_line(walk, part, point, line, has_sums_, sums_ + line * kLine * row_floats(),
+          multiply_line(walk, part, point, line, has_sums_,
+                        sums_ + (kPass * p_.points.in_pass() + point) * sums_of_point(p_, b_) +
+                            line * kLine * row_floats(),
                         prefetcher);
-      has_sums_ = true;
+      if (kPass + 1 == p_.points.passes()) has_sums_ = true;
     }
   }
 
   void finish() const {
-    if (b_.is_linear) return;
+    if (has_line_sums(p_, b_)) return;
     for (std::int64_t line = 0; line < p_.k_lines(); ++line)
       write_line(line, sums_ + line * kLine * row_floats());
   }
 
  private:
-  [[nodiscard]] std::int64_t y_line() const { return b_.planes * b_.tiles() * kLine; }
   [[nodiscard]] std::int64_t row_floats() const { return p_.c_lines() * kLine; }
 
   /// The memory of dy that `part` transforms.
   [[nodiscard]] RowsToPrefetch gradients_of(const Part& part) const {
     const std::int64_t h = part.block.row0 * kOut, w = part.block.column0 * kOut;
     const std::int64_t columns = std::min(part.block.columns * kOut, p_.axes[2].narrow - w);
-    return {.base = p_.y + part.sample * p_.y_sample + part.first * p_.y_strides[0] +
+    const std::int64_t plane = part.first * p_.points.depth();
+    return {.base = p_.y + part.sample * p_.y_sample + plane * p_.y_strides[0] +
                     h * p_.y_strides[1] + w * p_.y_strides[2],
-            .planes = part.count,
+            .planes = std::min(part.count * p_.points.depth(), p_.axes[0].narrow - plane),
             .plane_stride = p_.y_strides[0],
             .rows = std::min(part.block.rows * kOut, p_.axes[1].narrow - h),
             .row_stride = p_.y_strides[1],
             .row_floats = columns * p_.y_strides[2]};
   }
 
-  /// The sums of one point for 16 channels of dy.
+  /// The products of one point for 16 channels of dy, to `sums` or added to them.
   void multiply_line(const Walk<GradientWork>& walk, const Part& part, std::int64_t point,
                      std::int64_t line, bool add, float* sums, Prefetcher& prefetcher) const {
     Run runs[kMostRuns];
     for (std::int64_t t = 0; t < p_.taps(); ++t)
       for (std::int64_t i = 0; i < part.count; i += kMostRuns) {
         const std::int64_t found = find_runs(walk, part, i, point, line, t, runs);
-        multiply_runs(runs, found, walk.line_step(), add || i > 0,
-                      sums + point * sums_of_point(p_, b_) + t * sums_of_tap(p_, b_), prefetcher);
+        multiply_runs(runs, found, add || i > 0, sums + t * sums_of_tap(p_, b_), prefetcher);
       }
   }
 
-  /// Planes [lo, lo + kMostRuns) of the part: a run a plane of x that is there.
+  /// Layers [lo, lo + kMostRuns) of the part: a run a layer for which x is there.
   std::int64_t find_runs(const Walk<GradientWork>& walk, const Part& part, std::int64_t lo,
                          std::int64_t point, std::int64_t line, std::int64_t tap, Run* runs) const {
     std::int64_t found = 0;
-    const float* dy = y_points_ + point * b_.y_point + line * y_line();
+    const float* dy = y_points_ + line * b_.y_line + point * kLine;
     const std::int64_t tiles = part.block.tiles();
     for (std::int64_t i = lo; i < std::min(part.count, lo + kMostRuns); ++i) {
-      const std::int64_t z = part.first + i - p_.axes[0].pad_lo + tap;
-      if (z < 0 || z >= p_.axes[0].wide) continue;
-      runs[found++] = {dy + i * tiles * kLine, walk.slot(z, part.block) + point * b_.x_point,
-                       tiles};
+      const float* x = walk.factor(part, i, tap);
+      if (x != nullptr) runs[found++] = {dy + i * tiles * b_.tile, x + point * kLine, tiles};
     }
     return found;
   }
 
-  void multiply_runs(const Run* runs, std::int64_t count, std::int64_t x_line, bool add,
-                     float* sums, Prefetcher& prefetcher) const {
+  void multiply_runs(const Run* runs, std::int64_t count, bool add, float* sums,
+                     Prefetcher& prefetcher) const {
     for (std::int64_t c = 0; c < row_floats(); c += 2 * kLanes) {
       const bool is_pair = c + kLanes < row_floats();
       for (std::int64_t k = 0; k < kLine; k += kRows) {
         Run shifted[kMostRuns];
         for (std::int64_t i = 0; i < count; ++i)
-          shifted[i] = {runs[i].dy + k, runs[i].x + c / kLine * x_line + c % kLine, runs[i].tiles};
+          shifted[i] = {runs[i].dy + k, runs[i].x + c / kLine * b_.x_line + c % kLine,
+                        runs[i].tiles};
         prefetcher.advance();
-        (is_pair ? multiply<2> : multiply<1>)(shifted, count, kLanes == kLine ? x_line : kLanes,
-                                              row_floats(), add, sums + k * row_floats() + c);
+        (is_pair ? multiply<2> : multiply<1>)(shifted, count, kLanes == kLine ? b_.x_line : kLanes,
+                                              b_.tile, row_floats(), add,
+                                              sums + k * row_floats() + c);
       }
     }
   }
@@ -192,24 +256,42 @@ class GradientWork {
   void write_line(std::int64_t line, const float* sums) const {
     const std::int64_t point = sums_of_point(p_, b_), tap = sums_of_tap(p_, b_);
     const int last = dw_.rank() - 1;  // [k, (r,) s, t, c]
+    const std::int64_t r_stride = last == 4 ? dw_.strides[1] : 0;
     for (std::int64_t k = line * kLine; k < std::min(p_.k, (line + 1) * kLine); ++k)
-      for (std::int64_t r = 0; r < p_.taps(); ++r) {
-        float* to = dw_.as<float>() + k * dw_.strides[0] + (last == 4 ? r * dw_.strides[1] : 0);
-        const float* from = sums + r * tap + k % kLine * row_floats();
-        for (std::int64_t c_line = 0; c_line < p_.c_lines(); ++c_line)
-          for_each_vector_of_line(c_line, p_.c,
-                                  [&](auto access, std::int64_t c, std::int64_t) HWY_ATTR {
-                                    if (access.count() > 0)
-                                      write_taps(access, from + c, point, to + c,
-                                                 dw_.strides[last - 2], dw_.strides[last - 1]);
-                                  });
-      }
+      for (std::int64_t c_line = 0; c_line < p_.c_lines(); ++c_line)
+        for_each_vector_of_line(c_line, p_.c,
+                                [&](auto access, std::int64_t c, std::int64_t) HWY_ATTR {
+                                  if (access.count() == 0) return;
+                                  float* to = dw_.as<float>() + k * dw_.strides[0] + c;
+                                  const float* from = sums + k % kLine * row_floats() + c;
+                                  if (p_.points.is_cubic)
+                                    write_cube(access, from, point, to, r_stride);
+                                  else
+                                    for (std::int64_t r = 0; r < p_.taps(); ++r)
+                                      write_taps(access, from + r * tap, point, to + r * r_stride);
+                                });
   }
 
   template <class Access>
+  HWY_INLINE void write_cube(const Access& access, const float* HWY_RESTRICT sums,
+                             std::int64_t point, float* dw, std::int64_t r_stride) const {
+    HWY_ALIGN float taps[kTaps][kPlane * kLanes];
+    for (std::int64_t i = 0; i < kPlane; ++i) {
+      VF32 u[kIn], g[kTaps];
+      for (std::int64_t d = 0; d < kIn; ++d)
+        u[kPointOf[d]] = hn::Load(F32(), sums + (d * kPlane + i) * point);
+      transform_weight_gradient(u, g);
+      for (std::int64_t r = 0; r < kTaps; ++r) hn::Store(g[r], F32(), taps[r] + i * kLanes);
+    }
+    for (std::int64_t r = 0; r < kTaps; ++r) write_taps(access, taps[r], kLanes, dw + r * r_stride);
+  }
+
+  /// @param point floats from one point of the sums to the next
+  template <class Access>
   HWY_INLINE void write_taps(const Access& access, const float* HWY_RESTRICT sums,
-                             std::int64_t point, float* dw, std::int64_t s_stride,
-                             std::int64_t t_stride) const {
+                             std::int64_t point, float* dw) const {
+    const std::int64_t s_stride = dw_.strides[dw_.rank() - 3],
+                       t_stride = dw_.strides[dw_.rank() - 2];
     VF32 half[kTaps][kIn];
     for (std::int64_t j = 0; j < kIn; ++j) {
       VF32 u[kIn], g[kTaps];
@@ -227,13 +309,14 @@ class GradientWork {
     }
   }
 
-  static constexpr std::int64_t kMostRuns = 64, kTaps = 3;
+  static constexpr std::int64_t kMostRuns = 64;
 
   const Problem& p_;
   const Blocking& b_;
   const TensorView& dw_;
   bool accumulate_, has_sums_ = false;
   float *y_points_, *sums_;
+  GradientTransform transform_;
 };
 
 }  // namespace
@@ -242,11 +325,11 @@ void WinogradConvGradWeight(const KernelArgs& args) {
   const Problem p = grad_weight_problem(args);
   const Blocking blocking(p, kCachedBytes);
   auto* x_points = reinterpret_cast<float*>(args.workspace.data());
-  float* y_points = x_points + blocking.x_floats();
-  float* strip = y_points + blocking.y_floats();
-  float* sums = strip + blocking.strip_floats();
+  float* y_points = x_points + blocking.x_floats;
+  float* window = y_points + blocking.y_floats;
+  float* sums = window + blocking.window_floats;
   GradientWork work(p, blocking, args.out(0), args.accumulate, y_points, sums);
-  Walk<GradientWork>(p, blocking, x_points, strip).run(work);
+  Walk<GradientWork>(p, blocking, x_points, window).run(work);
   work.finish();
 }
 
@@ -271,8 +354,8 @@ std::size_t workspace(const KernelArgs& args) {
   const Problem p = grad_weight_problem(args);
   if (p.is_empty) return 0;
   const Blocking b(p, kCachedBytes);
-  return static_cast<std::size_t>(b.x_floats() + b.y_floats() + b.strip_floats() +
-                                  kPoints * sums_of_point(p, b)) *
+  return static_cast<std::size_t>(b.x_floats + b.y_floats + b.window_floats +
+                                  p.points.count() * sums_of_point(p, b)) *
          sizeof(float);
 }
 
@@ -288,7 +371,7 @@ void run(const KernelArgs& args) {
 
 Kernel grad_weight_kernel(bool normalized) {
   return {.op = normalized ? "NormalizedWinogradConvGradWeight" : "WinogradConvGradWeight",
-          .variant = "f4x4",
+          .variant = "f4",
           .run = run,
           .supports = supports,
           .workspace = workspace};

@@ -1,4 +1,4 @@
-// Weights of a convolution, transformed for winograd_conv.cc: G g G^T of every pair of channels and tap along D.
+// Weights of a convolution, transformed for winograd_conv.cc: G g G^T of every pair of channels and tap along D, or along D too.
 // SPDX-License-Identifier: Apache-2.0
 #include "codelets/cpu/highway.hpp"
 #undef HWY_TARGET_INCLUDE
@@ -14,34 +14,41 @@ namespace hpdlf::codelets::winograd {
 namespace HWY_NAMESPACE {
 namespace {
 
-constexpr std::int64_t kTaps = 3;
-
 /// One line of outputs of weights [k, (r,) s, t, c]. Of a convolution the outputs are k and the inputs c; `transposed`, for the gradient
 /// by x, the other way round and every tap is mirrored.
 class WeightLine {
  public:
-  WeightLine(const TensorView& w, bool transposed)
+  WeightLine(const TensorView& w, Points points, bool transposed)
       : w_(w),
+        points_(points),
         output_dim_(transposed ? w.rank() - 1 : 0),
         input_dim_(transposed ? 0 : w.rank() - 1),
         transposed_(transposed),
-        taps_(w.rank() == 5 ? w.extents[1] : 1) {}
+        depth_(w.rank() == 5 ? w.extents[1] : 1) {}
 
   [[nodiscard]] std::int64_t outputs() const { return w_.extents[output_dim_]; }
 
   void write(std::int64_t line, float* out) const {
-    const std::int64_t inputs = w_.extents[input_dim_];
+    const std::int64_t inputs = w_.extents[input_dim_], taps = points_.direct_taps(depth_);
+    const std::int64_t point = weight_point(taps, inputs);
     const bool streams = reinterpret_cast<std::uintptr_t>(out) % (kLanes * sizeof(float)) == 0;
-    HWY_ALIGN float g[kTaps * kTaps * kLine];
-    for (std::int64_t r = 0; r < taps_; ++r)
-      for (std::int64_t i = 0; i < inputs; ++i) {
-        gather(line, r, i, g);
-        for (std::int64_t v = 0; v < kLine; v += kLanes)
-          transform(g + v, out + (r * inputs + i) * kLine + v, weight_point(taps_, inputs),
-                    streams);
+    HWY_ALIGN float g[kIn * kTaps * kTaps * kLine];
+    for (std::int64_t i = 0; i < inputs; ++i) {
+      if (points_.is_cubic) {
+        for (std::int64_t r = 0; r < kTaps; ++r) gather(line, r, i, g + r * kTaps * kTaps * kLine);
+        transform_depth(g);
       }
-    for (std::int64_t p = 1; p <= kPoints; ++p)
-      std::fill_n(out + p * weight_point(taps_, inputs) - kLine, kLine, 0.0F);
+      for (std::int64_t r = 0; r < (points_.is_cubic ? kIn : taps); ++r) {
+        float* from = points_.is_cubic ? g + r * kTaps * kTaps * kLine : g;
+        float* to =
+            out + (points_.is_cubic ? r * kPlane * point + i * kLine : (r * inputs + i) * kLine);
+        if (!points_.is_cubic) gather(line, r, i, g);
+        for (std::int64_t v = 0; v < kLine; v += kLanes)
+          transform(from + v, to + v, point, streams);
+      }
+    }
+    for (std::int64_t p = 1; p <= points_.count(); ++p)
+      std::fill_n(out + p * point - kLine, kLine, 0.0F);
   }
 
  private:
@@ -51,7 +58,7 @@ class WeightLine {
     const std::int64_t first = line * kLine;
     const std::int64_t count = std::min(kLine, outputs() - first), step = w_.strides[output_dim_];
     const float* w = w_.as<float>() + first * step + input * w_.strides[input_dim_];
-    if (last == 4) w += mirrored(r, taps_) * w_.strides[1];
+    if (last == 4) w += mirrored(r, depth_) * w_.strides[1];
     for (std::int64_t s = 0; s < kTaps; ++s)
       for (std::int64_t t = 0; t < kTaps; ++t, g += kLine) {
         const float* tap = w + mirrored(s, kTaps) * w_.strides[last - 2] +
@@ -65,7 +72,18 @@ class WeightLine {
     return transposed_ ? taps - 1 - tap : tap;
   }
 
-  /// `streams`: past the caches, as the reader comes much later and 36 lines written in turn would each be fetched first.
+  /// Three times 3 x 3 taps to six times, in the order of passes.
+  static void transform_depth(float* g) {
+    constexpr std::int64_t kStep = kTaps * kTaps * kLine;
+    for (std::int64_t at = 0; at < kStep; at += kLanes) {
+      VF32 w[kTaps], u[kIn];
+      for (std::int64_t r = 0; r < kTaps; ++r) w[r] = hn::Load(F32(), g + r * kStep + at);
+      transform_weight(w, u);
+      for (std::int64_t i = 0; i < kIn; ++i) hn::Store(u[kPointOf[i]], F32(), g + i * kStep + at);
+    }
+  }
+
+  /// `streams`: past the caches, as the reader comes much later and lines written in turn would each be fetched first.
   static HWY_INLINE void transform(const float* g, float* out, std::int64_t point, bool streams) {
     const F32 d;
     VF32 half[kTaps][kIn];
@@ -90,15 +108,17 @@ class WeightLine {
   }
 
   const TensorView& w_;
+  Points points_;
   int output_dim_, input_dim_;
   bool transposed_;
-  std::int64_t taps_;
+  std::int64_t depth_;  // taps along D
 };
 
 }  // namespace
 
 void WinogradWeights(const KernelArgs& args) {
-  const WeightLine weights(args.in(0), args.attrs->integer("transposed") != 0);
+  const WeightLine weights(args.in(0), points_from(*args.attrs),
+                           args.attrs->integer("transposed") != 0);
   const TensorView& u = args.out(0);
   for (std::int64_t line = 0; line < u.extents[0]; ++line)
     weights.write(line, u.as<float>() + line * u.strides[0]);
@@ -119,7 +139,7 @@ HWY_EXPORT(WinogradWeights);
 
 Kernel weights_kernel() {
   return {.op = "WinogradWeights",
-          .variant = "f4x4",
+          .variant = "f4",
           .run = HPDLF_SIMD_KERNEL(WinogradWeights),
           .supports = [](const KernelArgs& args) {
             return args.in(0).dtype == DType::f32 && args.out(0).strides.back() == 1;

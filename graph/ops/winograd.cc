@@ -1,5 +1,5 @@
-// Convolution by Winograd's F(4x4, 3x3): what graph/passes/use_winograd.cc puts in place of Conv, ConvGradInput and ConvGradWeight.
-//   WinogradWeights          u = G g G^T of every tap along D and pair of channels: 36 numbers for 9
+// Convolution by Winograd's F(4x4, 3x3) or F(4x4x4, 3x3x3): what graph/passes/use_winograd.cc puts in place of Conv, ConvGradInput and ConvGradWeight.
+//   WinogradWeights          u = G g G^T of every tap along D and pair of channels, 36 numbers for 9; or along D too, 216 for 27
 //   WinogradConv             y = Conv(x, w) from u; from transposed weights and complementary pads it is ConvGradInput
 //   WinogradConvGradWeight   ConvGradWeight
 //   Normalized...            the same of activation((x - shift) * scale + offset), which is never stored: graph/passes/fuse_normalize.cc
@@ -10,15 +10,20 @@
 namespace hpdlf::graph {
 namespace {
 
-constexpr std::int64_t kTile = 4;     // outputs along H and W
-constexpr std::int64_t kPoints = 36;  // products of a tile and pair of channels
-constexpr std::int64_t kLine = 16;    // output channels whose weights lie together
+constexpr std::int64_t kTile = 4;   // outputs along a transformed axis
+constexpr std::int64_t kIn = 6;     // products along it
+constexpr std::int64_t kLine = 16;  // output channels whose weights lie together
 
 std::int64_t lines(std::int64_t channels) { return (channels + kLine - 1) / kLine; }
 
+bool is_cubic(const Attrs& attrs) { return attrs.integer("tile_depth") == kTile; }
+
+/// Products of a tile and pair of channels.
+std::int64_t points(const Attrs& attrs) { return is_cubic(attrs) ? kIn * kIn * kIn : kIn * kIn; }
+
 /// Numbers that a line of outputs holds: those of a point, and a line of zeros that keeps points apart in the caches.
-std::int64_t line_elements(std::int64_t taps, std::int64_t inputs) {
-  return kPoints * (taps * inputs + 1) * kLine;
+std::int64_t line_elements(const Attrs& attrs, std::int64_t taps, std::int64_t inputs) {
+  return points(attrs) * ((is_cubic(attrs) ? 1 : taps) * inputs + 1) * kLine;
 }
 
 /// Product of the kernel's extents without the last two.
@@ -45,6 +50,12 @@ void check_geometry(const OpCall& call) {
       to_string(AttrValue(call.attrs->integers("dilations"))), call.attrs->integer("group"));
 }
 
+void check_tile_depth(const Attrs& attrs, std::int64_t taps) {
+  const std::int64_t depth = attrs.integer("tile_depth");
+  HPDLF_CHECK(depth == 1 || (depth == kTile && taps == 3),
+              "tile_depth={} with {} taps along D: 1, or 4 for 3 taps", depth, taps);
+}
+
 void check_f32(const TensorType& type, const char* name) {
   HPDLF_CHECK(type.dtype == DType::f32, "{} is {}; Winograd takes f32", name, to_string(type));
 }
@@ -59,7 +70,8 @@ void infer_weights(OpCall& call) {
   const std::int64_t outputs = transposed ? w.extents.back() : w.extents[0];
   const std::int64_t inputs = transposed ? w.extents[0] : w.extents.back();
   const std::int64_t taps = rank == 5 ? w.extents[1] : 1;
-  call.outputs = {{DType::f32, {lines(outputs), line_elements(taps, inputs)}}};
+  check_tile_depth(*call.attrs, taps);
+  call.outputs = {{DType::f32, {lines(outputs), line_elements(*call.attrs, taps, inputs)}}};
 }
 
 /// Coefficients [n or 1, 3, c] of NormalizeCoefficients follow x.
@@ -85,7 +97,8 @@ void infer_winograd_conv(OpCall& call) {
   check_geometry(call);
   const std::int64_t channels = call.attrs->integer("channels");
   const std::int64_t taps = direct_taps(call.attrs->integers("kernel_shape"));
-  const Extents expected{lines(channels), line_elements(taps, x.extents.back())};
+  check_tile_depth(*call.attrs, taps);
+  const Extents expected{lines(channels), line_elements(*call.attrs, taps, x.extents.back())};
   HPDLF_CHECK(u.extents == expected, "u is {}, kernel_shape, channels={} and x {} make it {}",
               to_string(u), channels, to_string(x), to_string(expected));
   call.outputs = {{DType::f32, narrow_extents(x.extents, *call.attrs, channels)}};
@@ -98,6 +111,7 @@ void infer_winograd_grad_weight(OpCall& call) {
   check_f32(x, "x");
   check_f32(dy, "dy");
   check_geometry(call);
+  check_tile_depth(*call.attrs, direct_taps(call.attrs->integers("kernel_shape")));
   const Extents expected = narrow_extents(x.extents, *call.attrs, dy.extents.back());
   HPDLF_CHECK(dy.extents == expected, "dy is {}, convolving x {} gives {}", to_string(dy),
               to_string(x), to_string(expected));
@@ -132,40 +146,53 @@ std::string winograd_grad_weight_rule(const OpCall& call) {
 // ---- cost: products of whole tiles, and the transforms of whole lines
 
 /// What a core computes in products while it transforms a channel of a tile: measured, as loads and stores bound it, not arithmetic.
-constexpr double kTransformFlops = 800;
+constexpr double kTransformFlops = 800, kCubicTransformFlops = 5500;
+/// Transformed weights (or the sums of their gradient) of this many bytes double the time of the products while they pass by once for
+/// every few tiles: measured. Smaller ones stay in the caches.
+constexpr double kStreamedBytes = 32 << 20;
 
-double tiles(const Extents& y) {
+double tiles(const OpCall& call, const Extents& y) {
   const auto along = [](std::int64_t extent) {
     const std::int64_t count = (extent + kTile - 1) / kTile;
     return static_cast<double>(count);
   };
-  const int rank = y.rank();
-  double n = along(y[rank - 2]) * along(y[rank - 3]);
-  for (int i = 0; i < rank - 3; ++i) n *= static_cast<double>(y[i]);
+  const int transformed = is_cubic(*call.attrs) ? 3 : 2;
+  double n = 1;
+  for (int i = 0; i < y.rank() - 1; ++i)
+    n *= i < y.rank() - 1 - transformed ? static_cast<double>(y[i]) : along(y[i]);
   return n;
 }
 
-double tile_flops(const OpCall& call, std::int64_t c, std::int64_t k) {
+/// @param streams how often the points of all pairs of channels are read or written for a few tiles
+double tile_flops(const OpCall& call, std::int64_t c, std::int64_t k, int streams) {
+  const auto products = static_cast<double>(points(*call.attrs) * c * k);
+  const double transformed = static_cast<double>((lines(c) + lines(k)) * kLine);
+  if (is_cubic(*call.attrs))
+    return 2 * products * (1 + streams * sizeof(float) * products / kStreamedBytes) +
+           kCubicTransformFlops * transformed;
   const auto taps = static_cast<double>(direct_taps(call.attrs->integers("kernel_shape")));
-  return 2.0 * kPoints * taps * static_cast<double>(c * k) +
-         kTransformFlops * static_cast<double>((lines(c) + lines(k)) * kLine);
+  return 2 * taps * products + kTransformFlops * transformed;
 }
 
 Cost winograd_conv_cost(const OpCall& call) {
   Cost cost = streaming_cost(call, 0);
   const Extents& y = call.output(0).extents;
-  cost.flops = tiles(y) * tile_flops(call, call.input(0).extents.back(), y.back());
+  cost.flops = tiles(call, y) * tile_flops(call, call.input(0).extents.back(), y.back(), 1);
   return cost;
 }
 
 Cost winograd_grad_weight_cost(const OpCall& call) {
   Cost cost = streaming_cost(call, 0);
   const Extents& dy = call.inputs.back().extents;
-  cost.flops = tiles(dy) * tile_flops(call, call.input(0).extents.back(), dy.back());
+  cost.flops = tiles(call, dy) * tile_flops(call, call.input(0).extents.back(), dy.back(), 2);
   return cost;
 }
 
 Cost weights_cost(const OpCall& call) { return streaming_cost(call, 3); }
+
+AttrSpec tile_depth() {
+  return {"tile_depth", std::int64_t{1}, "outputs a tile has along D: 1, D is direct, or 4"};
+}
 
 /// The operator, and its twin that normalises x while it reads it.
 void add_with_normalized(OpRegistry& registry, OpSpec spec) {
@@ -187,11 +214,13 @@ void register_winograd_ops(OpRegistry& registry) {
       {.name = "WinogradWeights",
        .doc = "Transforms the weights of a convolution for WinogradConv.",
        .inputs = {{"w", "f32 [K, (D,) 3, 3, C]"}},
-       .outputs = {{"u",
-                    "f32 [outputs / 16, 36 * (D * inputs + 1) * 16]: outputs K and inputs C, or C "
-                    "and K if transposed"}},
+       .outputs =
+           {{"u",
+             "f32 [outputs / 16, 36 * (D * inputs + 1) * 16], or 216 * (inputs + 1) * 16 with "
+             "tile_depth 4: outputs K and inputs C, or C and K if transposed"}},
        .attrs = {{"transposed", std::int64_t{0},
                   "1: for the gradient by x: inputs and outputs change places, taps are mirrored"},
+                 tile_depth(),
                  {"kernel_shape", std::vector<std::int64_t>{kLine}, "outputs a line of u"},
                  {"strides", std::vector<std::int64_t>{kLine}, "outputs from line to line"},
                  {"pads", std::vector<std::int64_t>{}, "none"},
@@ -199,25 +228,26 @@ void register_winograd_ops(OpRegistry& registry) {
        .rule_for = weights_rule,
        .infer = infer_weights,
        .cost = weights_cost});
-  add_with_normalized(registry,
-                      {.name = "WinogradConv",
-                       .doc = "Convolution with transformed weights, plus bias; or a convolution's "
-                              "gradient by x, if the "
-                              "weights are transposed ones.",
-                       .inputs = {x,
-                                  {"u", "WinogradWeights"},
-                                  {"bias", "f32 [channels]", OperandSpec::Arity::optional}},
-                       .outputs = {{"y", "f32 [N, (D',) H', W', channels]"}},
-                       .attrs = conv_attrs({{"channels", std::int64_t{1}, "channels of y", true}}),
-                       .rule_for = winograd_conv_rule,
-                       .infer = infer_winograd_conv,
-                       .cost = winograd_conv_cost,
-                       .accumulates = true});
+  add_with_normalized(
+      registry,
+      {.name = "WinogradConv",
+       .doc = "Convolution with transformed weights, plus bias; or a convolution's "
+              "gradient by x, if the "
+              "weights are transposed ones.",
+       .inputs = {x,
+                  {"u", "WinogradWeights"},
+                  {"bias", "f32 [channels]", OperandSpec::Arity::optional}},
+       .outputs = {{"y", "f32 [N, (D',) H', W', channels]"}},
+       .attrs = conv_attrs({{"channels", std::int64_t{1}, "channels of y", true}, tile_depth()}),
+       .rule_for = winograd_conv_rule,
+       .infer = infer_winograd_conv,
+       .cost = winograd_conv_cost,
+       .accumulates = true});
   add_with_normalized(registry, {.name = "WinogradConvGradWeight",
                                  .doc = "Gradient of a 3x3 or Dx3x3 convolution by its weight.",
                                  .inputs = {x, {"dy", "f32 [N, (D',) H', W', K]"}},
                                  .outputs = {{"dw", "f32 [K, (D,) 3, 3, C]"}},
-                                 .attrs = conv_attrs(),
+                                 .attrs = conv_attrs({tile_depth()}),
                                  .rule_for = winograd_grad_weight_rule,
                                  .infer = infer_winograd_grad_weight,
                                  .cost = winograd_grad_weight_cost,

@@ -25,8 +25,8 @@ void eliminate_dead_nodes(Graph& graph);
 /// Run before differentiate(): the gradients then are those of the parts.
 void split_concat_conv(Graph& graph);
 
-/// Conv, ConvGradInput and ConvGradWeight of 3x3 in H and W, stride 1, f32 -> Winograd's F(4x4, 3x3), where its operators' cost is less: a
-/// quarter of the multiplications, but transformed weights are four times the size. Rounding errors stay of the order of the direct
+/// Conv, ConvGradInput and ConvGradWeight of 3x3 in H and W, stride 1, f32 -> Winograd's F(4x4, 3x3) or F(4x4x4, 3x3x3), whichever of the
+/// operators' costs is least: a quarter or an eighth of the multiplications, but transformed weights are four or eight times the size. Rounding errors stay of the order of the direct
 /// algorithm's (docs/adr/0007). Run after differentiate(): the operators have no gradients of their own.
 /// @param flops_per_byte what a core computes while it moves a byte
 void use_winograd(Graph& graph, double flops_per_byte = 10);

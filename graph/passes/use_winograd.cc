@@ -61,13 +61,31 @@ class Rewriter {
     return std::max(cost.flops, flops_per_byte_ * (cost.bytes_read + cost.bytes_written));
   }
 
+  /// What "tile_depth" may be: D direct, or transformed where the kernel has three taps there.
+  [[nodiscard]] static std::vector<std::int64_t> tile_depths(const Node& node) {
+    const auto& kernel = node.attrs.integers("kernel_shape");
+    if (kernel.size() == 3 && kernel[0] == 3) return {1, 4};
+    return {1};
+  }
+
   bool use_for_weight_gradient(const Node& node) {
     if (!has_geometry(graph_, node)) return false;
     const OpCall direct = graph::call_of(graph_, node);
-    const OpCall winograd = call_of("WinogradConvGradWeight", node.attrs, direct.inputs);
-    if (effort(winograd) >= effort(direct)) return false;
-    nodes_.push_back(node);
-    nodes_.back().spec = winograd.spec;
+    const OpSpec& op = op_registry().at("WinogradConvGradWeight");
+    double best = effort(direct);
+    Node replacement;
+    for (const auto depth : tile_depths(node)) {
+      Attrs attrs = node.attrs;
+      attrs.set("tile_depth", depth);
+      const double found = effort(call_of(op.name, attrs, direct.inputs));
+      if (found >= best) continue;
+      best = found;
+      replacement = node;
+      replacement.spec = &op;
+      replacement.attrs = attrs;
+    }
+    if (replacement.spec == nullptr) return false;
+    nodes_.push_back(std::move(replacement));
     return true;
   }
 
@@ -80,24 +98,42 @@ class Rewriter {
     if (transposed && attrs.integers("pads").empty()) return false;
 
     const OpCall direct = graph::call_of(graph_, node);
-    const Attrs transform = complete_attrs(op_registry().at("WinogradWeights"),
-                                           {{"transposed", std::int64_t{transposed}}});
-    const OpCall weights = call_of("WinogradWeights", transform, {direct.input(1)});
-    std::vector<TensorType> inputs = direct.inputs;
-    inputs[1] = weights.output(0);
-    const OpCall winograd = call_of("WinogradConv", attrs, std::move(inputs));
-    if (effort(winograd) + effort(weights) >= effort(direct)) return false;
+    double best = effort(direct);
+    std::int64_t best_depth = 0;
+    for (const auto depth : tile_depths(node)) {
+      attrs.set("tile_depth", depth);
+      const Attrs transform = transform_attrs(transposed, depth);
+      const OpCall weights = call_of("WinogradWeights", transform, {direct.input(1)});
+      std::vector<TensorType> inputs = direct.inputs;
+      inputs[1] = weights.output(0);
+      const double found =
+          effort(call_of("WinogradConv", attrs, std::move(inputs))) + effort(weights);
+      if (found >= best) continue;
+      best = found;
+      best_depth = depth;
+    }
+    if (best_depth == 0) return false;
+    attrs.set("tile_depth", best_depth);
+    replace(node, attrs, transform_attrs(transposed, best_depth));
+    return true;
+  }
 
+  [[nodiscard]] static Attrs transform_attrs(bool transposed, std::int64_t depth) {
+    return complete_attrs(op_registry().at("WinogradWeights"),
+                          {{"transposed", std::int64_t{transposed}}, {"tile_depth", depth}});
+  }
+
+  /// Weights are transformed where the convolution was.
+  void replace(const Node& node, const Attrs& attrs, const Attrs& transform) {
     const NodeId id =
         graph_.add_node("WinogradWeights", {node.inputs[1]}, transform, node.name + ".weights");
     graph_.node(id).layer = node.layer;
     graph_.node(id).phase = node.phase;
     nodes_.push_back(graph_.node(id));
     nodes_.push_back(node);
-    nodes_.back().spec = winograd.spec;
+    nodes_.back().spec = &op_registry().at("WinogradConv");
     nodes_.back().attrs = attrs;
     nodes_.back().inputs[1] = graph_.output(id);
-    return true;
   }
 
   Graph& graph_;

@@ -55,7 +55,7 @@ struct Operand {
 
 /// `op` on one of `slabs` slabs of a layer; interior, so that it has its halos.
 void run_layer(benchmark::State& state, const std::string& op, const Layer& layer,
-               std::int64_t slabs) {
+               std::int64_t slabs, std::int64_t tile_depth) {
   const std::vector<std::int64_t> kernel(3, layer.kernel), strides(3, layer.stride),
       pads(6, layer.kernel == 3 ? 1 : 0);
   const Extents wide_whole{1, layer.out[0] * layer.stride, layer.out[1] * layer.stride,
@@ -68,6 +68,7 @@ void run_layer(benchmark::State& state, const std::string& op, const Layer& laye
               {"group", std::int64_t{1}}};
   const Window window{.kernel = layer.kernel, .stride = layer.stride, .pad_lo = pads[0]};
   const bool transposed = op == "ConvGradInput" || op == "ConvTranspose";
+  if (op.starts_with("Winograd")) attrs.set("tile_depth", tile_depth);
 
   // Planes of the slab of the written (or, for the weight gradient, the narrow) tensor, and those of the other that it meets.
   Extents wide = wide_whole, narrow = narrow_whole;
@@ -84,7 +85,9 @@ void run_layer(benchmark::State& state, const std::string& op, const Layer& laye
         std::min(narrow_whole[1], (wide_lo + wide[1] - 1 + pads[0]) / layer.stride + 1) - narrow_lo;
   }
   Extents weight{layer.k, layer.kernel, layer.kernel, layer.kernel, layer.c};
-  if (op == "WinogradConv") weight = {(layer.k + 15) / 16, 36 * (layer.kernel * layer.c + 1) * 16};
+  if (op == "WinogradConv")
+    weight = {(layer.k + 15) / 16,
+              tile_depth == 1 ? 36 * (layer.kernel * layer.c + 1) * 16 : 216 * (layer.c + 1) * 16};
   Operand w(weight, weight, 0);
   Operand x(wide, wide_whole, wide_lo), y(narrow, narrow_whole, narrow_lo);
 
@@ -113,8 +116,13 @@ void register_layers() {
       ops.emplace_back("WinogradConvGradWeight");
     }
     for (const std::string& op : ops)
-      benchmark::RegisterBenchmark((op + "/" + layer.name).c_str(), run_layer, op, layer, kSlabs)
+      benchmark::RegisterBenchmark((op + "/" + layer.name).c_str(), run_layer, op, layer, kSlabs, 1)
           ->Unit(benchmark::kMillisecond);
+    if (layer.kernel == 3 && layer.stride == 1)
+      for (const char* op : {"WinogradConv", "WinogradConvGradWeight"})
+        benchmark::RegisterBenchmark((std::string(op) + "/cubes_" + layer.name).c_str(), run_layer,
+                                     op, layer, kSlabs, 4)
+            ->Unit(benchmark::kMillisecond);
   }
 }
 

@@ -9,6 +9,8 @@ namespace {
 
 using Ints = std::vector<std::int64_t>;
 constexpr std::int64_t kPoints = 6, kTaps = 3, kLine = 16;
+constexpr std::int64_t kDepthPoints[kPoints] = {0, 5, 1,
+                                                2, 3, 4};  ///< as the kernels' passes take them
 
 /// G of F(4, 3) with the points 0, +-sqrt(1/2), +-sqrt(2), inf: row (1, p, p^2) / product over the other points q of (p - q).
 double g_matrix(std::int64_t i, std::int64_t j) {
@@ -30,29 +32,50 @@ struct Weights {
   }
 };
 
-/// Element (output, point, tap along D, input) of transformed weights.
-double transformed(const Weights& w, bool transposed, std::int64_t output, std::int64_t point,
-                   std::int64_t tap, std::int64_t input) {
+/// Products of a tile: of H and W, or of D too.
+std::int64_t points(std::int64_t tile_depth) {
+  return tile_depth == 1 ? kPoints * kPoints : kPoints * kPoints * kPoints;
+}
+
+/// Element (output, point, direct tap along D, input) of transformed weights.
+double transformed(const Weights& w, bool transposed, std::int64_t tile_depth, std::int64_t output,
+                   std::int64_t point, std::int64_t tap, std::int64_t input) {
+  const auto weight = [&](std::int64_t r, std::int64_t s, std::int64_t t) {
+    return transposed ? w.at(input, w.d - 1 - r, kTaps - 1 - s, kTaps - 1 - t, output)
+                      : w.at(output, r, s, t, input);
+  };
+  const auto plane = [&](std::int64_t r) {
+    double sum = 0;
+    for (std::int64_t s = 0; s < kTaps; ++s)
+      for (std::int64_t t = 0; t < kTaps; ++t)
+        sum +=
+            g_matrix(point / kPoints % kPoints, s) * weight(r, s, t) * g_matrix(point % kPoints, t);
+    return sum;
+  };
+  if (tile_depth == 1) return plane(tap);
   double sum = 0;
-  for (std::int64_t s = 0; s < kTaps; ++s)
-    for (std::int64_t t = 0; t < kTaps; ++t) {
-      const double g = transposed ? w.at(input, w.d - 1 - tap, kTaps - 1 - s, kTaps - 1 - t, output)
-                                  : w.at(output, tap, s, t, input);
-      sum += g_matrix(point / kPoints, s) * g * g_matrix(point % kPoints, t);
-    }
+  for (std::int64_t r = 0; r < kTaps; ++r)
+    sum += g_matrix(kDepthPoints[point / (kPoints * kPoints)], r) * plane(r);
   return sum;
 }
 
-/// The tensor u of WinogradWeights.
-void transform(const Weights& w, bool transposed, RefTensor& u) {
+/// Extents of the tensor u of WinogradWeights.
+Extents transformed_extents(std::int64_t tile_depth, std::int64_t taps, std::int64_t outputs,
+                            std::int64_t inputs) {
+  const std::int64_t direct = tile_depth == 1 ? taps : 1;
+  return {(outputs + kLine - 1) / kLine, points(tile_depth) * (direct * inputs + 1) * kLine};
+}
+
+/// Its elements.
+void transform(const Weights& w, bool transposed, std::int64_t tile_depth, RefTensor& u) {
   const std::int64_t outputs = transposed ? w.c : w.k, inputs = transposed ? w.k : w.c;
   std::int64_t at = 0;
   for (std::int64_t line = 0; line < u.dim(0); ++line)
-    for (std::int64_t p = 0; p < kPoints * kPoints; ++p) {
-      for (std::int64_t tap = 0; tap < w.d; ++tap)
+    for (std::int64_t p = 0; p < points(tile_depth); ++p) {
+      for (std::int64_t tap = 0; tap < (tile_depth == 1 ? w.d : 1); ++tap)
         for (std::int64_t i = 0; i < inputs; ++i)
           for (std::int64_t o = line * kLine; o < (line + 1) * kLine; ++o)
-            u[at++] = o < outputs ? transformed(w, transposed, o, p, tap, i) : 0;
+            u[at++] = o < outputs ? transformed(w, transposed, tile_depth, o, p, tap, i) : 0;
       for (std::int64_t o = 0; o < kLine; ++o) u[at++] = 0;  // keeps points apart
     }
 }
@@ -61,6 +84,7 @@ struct Geometry {
   std::string name;
   Extents x, y;  ///< [N, (D,) H, W, C or K]
   Ints kernel, pads;
+  std::int64_t tile_depth = 1;
   [[nodiscard]] std::int64_t taps() const { return kernel.size() == 3 ? kernel[0] : 1; }
   [[nodiscard]] Extents weight() const {
     Extents w{y.back()};
@@ -68,11 +92,14 @@ struct Geometry {
     w.push_back(x.back());
     return w;
   }
-  [[nodiscard]] Attrs attrs() const { return {{"kernel_shape", kernel}, {"pads", pads}}; }
+  [[nodiscard]] Attrs attrs() const {
+    return {{"kernel_shape", kernel}, {"pads", pads}, {"tile_depth", tile_depth}};
+  }
 };
 
-const std::vector<Geometry>& geometries() {
-  static const std::vector<Geometry> table = {
+/// Those with D direct, then those with three taps there again with D transformed.
+std::vector<Geometry> geometries() {
+  std::vector<Geometry> table = {
       {"3d_odd", {2, 5, 6, 7, 3}, {2, 5, 6, 7, 5}, {3, 3, 3}, Ints(6, 1)},
       {"3d_c16_k32", {1, 4, 8, 12, 16}, {1, 4, 8, 12, 32}, {3, 3, 3}, Ints(6, 1)},
       {"3d_c20_k40", {1, 3, 5, 9, 20}, {1, 3, 5, 9, 40}, {3, 3, 3}, Ints(6, 1)},
@@ -84,6 +111,13 @@ const std::vector<Geometry>& geometries() {
       {"3d_a_ring_of_planes", {1, 14, 34, 17, 8}, {1, 14, 34, 17, 8}, {3, 3, 3}, Ints(6, 1)},
       {"2d", {3, 9, 11, 5}, {3, 9, 11, 18}, {3, 3}, Ints(4, 1)},
       {"2d_asymmetric_pads", {1, 8, 7, 3}, {1, 8, 9, 4}, {3, 3}, {1, 0, 1, 4}}};
+  const std::size_t direct = table.size();
+  for (std::size_t i = 0; i < direct; ++i)
+    if (table[i].taps() == kTaps) {
+      table.push_back(table[i]);
+      table.back().name += "_cubes";
+      table.back().tile_depth = 4;
+    }
   return table;
 }
 
@@ -154,8 +188,7 @@ constexpr double kSlack = 4;
 
 OpCase conv_case(const Geometry& g, bool bias) {
   const Weights w = draw_weights(g);
-  const Extents u{(g.y.back() + kLine - 1) / kLine,
-                  kPoints * kPoints * (g.taps() * g.x.back() + 1) * kLine};
+  const Extents u = transformed_extents(g.tile_depth, g.taps(), g.y.back(), g.x.back());
   OpCase c{.name = g.name + (bias ? "_bias" : ""),
            .op = "WinogradConv",
            .attrs = g.attrs(),
@@ -165,7 +198,9 @@ OpCase conv_case(const Geometry& g, bool bias) {
            .slack = kSlack};
   c.attrs.set("channels", g.y.back());
   if (bias) c.inputs.push_back({.extents = {g.y.back()}});
-  c.derive = [w](std::vector<RefTensor>& inputs) { transform(w, false, inputs[1]); };
+  c.derive = [w, depth = g.tile_depth](std::vector<RefTensor>& inputs) {
+    transform(w, false, depth, inputs[1]);
+  };
   c.reference = [g, w](ReferenceCall& call) {
     for_each_pair(g, [&](auto i, auto j, auto r, auto s, auto t) {
       for (std::int64_t k = 0; k < w.k; ++k)
@@ -182,8 +217,7 @@ OpCase conv_case(const Geometry& g, bool bias) {
 /// The gradient by x: WinogradConv of dy with transposed weights and complementary pads.
 OpCase grad_input_case(const Geometry& g) {
   const Weights w = draw_weights(g);
-  const Extents u{(g.x.back() + kLine - 1) / kLine,
-                  kPoints * kPoints * (g.taps() * g.y.back() + 1) * kLine};
+  const Extents u = transformed_extents(g.tile_depth, g.taps(), g.x.back(), g.y.back());
   OpCase c{.name = g.name + "_transposed",
            .op = "WinogradConv",
            .inputs = {{.extents = g.y}, {.extents = u}},
@@ -193,8 +227,13 @@ OpCase grad_input_case(const Geometry& g) {
   Ints pads = g.pads;
   for (std::size_t i = 0; i < pads.size(); ++i)
     pads[i] = g.kernel[i % g.kernel.size()] - 1 - pads[i];
-  c.attrs = {{"kernel_shape", g.kernel}, {"pads", pads}, {"channels", g.x.back()}};
-  c.derive = [w](std::vector<RefTensor>& inputs) { transform(w, true, inputs[1]); };
+  c.attrs = {{"kernel_shape", g.kernel},
+             {"pads", pads},
+             {"channels", g.x.back()},
+             {"tile_depth", g.tile_depth}};
+  c.derive = [w, depth = g.tile_depth](std::vector<RefTensor>& inputs) {
+    transform(w, true, depth, inputs[1]);
+  };
   c.reference = [g, w](ReferenceCall& call) {
     for_each_pair(g, [&](auto i, auto j, auto r, auto s, auto t) {
       for (std::int64_t k = 0; k < w.k; ++k)
@@ -225,21 +264,21 @@ OpCase grad_weight_case(const Geometry& g) {
           .slack = kSlack};
 }
 
-OpCase weights_case(const std::string& name, const Extents& w, bool transposed) {
+OpCase weights_case(const std::string& name, const Extents& w, bool transposed,
+                    std::int64_t tile_depth) {
   const std::int64_t d = w.rank() == 5 ? w[1] : 1;
   const std::int64_t outputs = transposed ? w.back() : w[0], inputs = transposed ? w[0] : w.back();
   return {
-      .name = name,
+      .name = name + (transposed ? "_transposed" : ""),
       .op = "WinogradWeights",
-      .attrs = {{"transposed", std::int64_t{transposed}}},
+      .attrs = {{"transposed", std::int64_t{transposed}}, {"tile_depth", tile_depth}},
       .inputs = {{.extents = w}},
-      .outputs = {{DType::f32,
-                   {(outputs + kLine - 1) / kLine, kPoints * kPoints * (d * inputs + 1) * kLine}}},
+      .outputs = {{DType::f32, transformed_extents(tile_depth, d, outputs, inputs)}},
       .reference =
-          [w, d, transposed](ReferenceCall& call) {
-            transform({w[0], d, w.back(), call.in(0).data}, transposed, call.out(0));
+          [w, d, transposed, tile_depth](ReferenceCall& call) {
+            transform({w[0], d, w.back(), call.in(0).data}, transposed, tile_depth, call.out(0));
           },
-      .terms = kTaps * kTaps};
+      .terms = kTaps * kTaps * kTaps};
 }
 
 OpCase error_case(const std::string& name, Attrs attrs, const Extents& u,
@@ -257,24 +296,22 @@ std::vector<OpCase> winograd_cases() {
   std::vector<OpCase> cases;
   for (const auto& g : geometries()) {
     cases.push_back(conv_case(g, false));
-    if (g.name == "3d_odd" || g.name == "2d") cases.push_back(conv_case(g, true));
+    if (g.name.starts_with("3d_odd") || g.name == "2d") cases.push_back(conv_case(g, true));
     if (g.name != "2d_asymmetric_pads") cases.push_back(grad_input_case(g));
     cases.push_back(grad_weight_case(g));
   }
   for (const auto& g : geometries()) {
-    if (g.name != "3d_odd" && g.name != "3d_two_blocks_of_tiles" && g.name != "2d") continue;
-    for (OpCase c : {conv_case(g, g.name == "2d"), grad_weight_case(g)}) {
-      normalize_input(c, g.name == "2d" ? 1 : g.x[0],
-                      g.name == "3d_odd" ? "Relu"
-                      : g.name == "2d"   ? "LeakyRelu"
-                                         : "");
+    const bool is_odd = g.name.starts_with("3d_odd"), is_2d = g.name == "2d";
+    if (!is_odd && !is_2d && !g.name.starts_with("3d_two_blocks_of_tiles")) continue;
+    for (OpCase c : {conv_case(g, is_2d), grad_weight_case(g)}) {
+      normalize_input(c, is_2d ? 1 : g.x[0], is_odd ? "Relu" : is_2d ? "LeakyRelu" : "");
       cases.push_back(std::move(c));
     }
   }
   for (const bool transposed : {false, true}) {
-    const std::string suffix = transposed ? "_transposed" : "";
-    cases.push_back(weights_case("3d" + suffix, {35, 3, 3, 3, 20}, transposed));
-    cases.push_back(weights_case("2d" + suffix, {16, 3, 3, 33}, transposed));
+    cases.push_back(weights_case("3d", {35, 3, 3, 3, 20}, transposed, 1));
+    cases.push_back(weights_case("3d_cubes", {35, 3, 3, 3, 20}, transposed, 4));
+    cases.push_back(weights_case("2d", {16, 3, 3, 33}, transposed, 1));
   }
   const Extents u{1, 36 * 5 * 16};
   cases.push_back(error_case(
@@ -282,6 +319,9 @@ std::vector<OpCase> winograd_cases() {
       u, "stride 1"));
   cases.push_back(error_case("rejects_other_kernels",
                              {{"kernel_shape", Ints{3, 5}}, {"channels", 8}}, u, "3x3 or Dx3x3"));
+  cases.push_back(error_case("rejects_depth_of_tiles_in_2d",
+                             {{"kernel_shape", Ints{3, 3}}, {"channels", 8}, {"tile_depth", 4}}, u,
+                             "tile_depth=4 with 1 taps"));
   cases.push_back(error_case("rejects_other_weights",
                              {{"kernel_shape", Ints{3, 3}}, {"channels", 17}}, u,
                              "make it [2,2880]"));
