@@ -5,6 +5,7 @@
 // slices, another element type) go through a dense copy. ConvGradInput runs as a deconvolution, which unlike
 // oneDNN's backward-data primitive takes a bias and a sum, and is the same code underneath.
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cstring>
 
 #include "codelets/cpu/conv_grad_weight.hpp"
@@ -72,8 +73,9 @@ struct Staged {
   bool is_copied = false;
   std::int64_t at = 0;  // of the copy in the workspace
 
-  Staged(const TensorView& v, DType dtype, WorkspaceLayout& layout) : view(v), compute(dtype) {
-    is_copied = v.dtype != dtype || !samples(v, 0, 1).is_dense();
+  Staged(const TensorView& v, DType dtype, WorkspaceLayout& layout, bool must_copy = false)
+      : view(v), compute(dtype) {
+    is_copied = must_copy || v.dtype != dtype || !samples(v, 0, 1).is_dense();
     if (is_copied) at = layout.add(copy_of(nullptr, 0, 1).bytes());
   }
   [[nodiscard]] bool is_whole() const { return !is_copied && view.is_dense(); }
@@ -129,6 +131,14 @@ struct WindowDims {
   }
 };
 
+/// True if a sum must not be left to the primitive: oneDNN's strided deconvolution (brgconv_strided, version 3.2) adds to the wrong
+/// partial results where it takes the channels in several blocks, from 160 of them on.
+bool adds_strided(const Problem& p) {
+  const auto strided = [](const ConvAxis& axis) { return axis.stride > 1; };
+  return p.pass == Pass::transposed && p.accumulate &&
+         std::any_of(p.tile.axes.begin(), p.tile.axes.begin() + p.tile.spatial, strided);
+}
+
 /// How a problem is computed: by which primitive, over how many samples a call, through which copies.
 struct Call {
   DType compute;
@@ -143,7 +153,7 @@ struct Call {
   explicit Call(const Problem& p)
       : compute(p.input().dtype == DType::bf16 && !onednn::has_bf16() ? DType::f32
                                                                       : p.input().dtype),
-        wide(p.tile.wide, compute, layout),
+        wide(p.tile.wide, compute, layout, adds_strided(p)),
         narrow(p.tile.narrow, compute, layout),
         calls(wide.is_whole() && narrow.is_whole() ? 1 : p.tile.wide.extents[0]),
         samples_per_call(p.tile.wide.extents[0] / calls),

@@ -127,6 +127,9 @@ const std::vector<Geometry>& conv_geometries() {
       Geometry{"3d_k3_s2_c16", {2, 8, 6, 6, 16}, {2, 4, 3, 3, 8}, {3, 3, 3}}
           .strided({2, 2, 2})
           .padded({1}),
+      Geometry{"3d_k3_s2_k320", {1, 2, 4, 4, 32}, {1, 1, 2, 2, 320}, {3, 3, 3}}
+          .strided({2, 2, 2})
+          .padded({1}),
       Geometry{"3d_k1x3x3", {1, 3, 6, 5, 3}, {1, 3, 6, 5, 4}, {1, 3, 3}}.padded({0, 1, 1, 0, 1, 1}),
       Geometry{"3d_k3x1x1", {1, 6, 3, 5, 3}, {1, 6, 3, 5, 4}, {3, 1, 1}}.padded({1, 0, 0, 1, 0, 0}),
       Geometry{"3d_k7_halo_wider_than_a_tile", {1, 7, 4, 7, 2}, {1, 7, 4, 7, 3}, {7, 1, 7}}.padded(
