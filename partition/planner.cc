@@ -19,6 +19,7 @@ struct Candidate {
   double seconds = 0;
   std::int64_t bytes = 0;  ///< of the fullest rank
   std::size_t tasks = 0;
+  int useful_workers = 0;
   std::size_t order = 0;  ///< of its proposal
 };
 
@@ -66,7 +67,12 @@ class Planner {
     const Prediction prediction = simulate(tasks, model_);
     const auto bytes =
         *std::max_element(prediction.peak_bytes.begin(), prediction.peak_bytes.end());
-    return {std::move(name), std::move(plan), prediction.seconds, bytes, tasks.tasks.size(), 0};
+    return {.name = std::move(name),
+            .plan = std::move(plan),
+            .seconds = prediction.seconds,
+            .bytes = bytes,
+            .tasks = tasks.tasks.size(),
+            .useful_workers = useful_workers(tasks, prediction)};
   }
 
   bool fits(const Candidate& c) const {
@@ -123,8 +129,20 @@ class Planner {
     plan.strategy = strategy;
     plan.reason =
         fmt::format("\"{}\", {}: {} a step and {} a rank predicted, {} tasks", chosen.name, why,
-                    ms(chosen.seconds), mib(chosen.bytes), chosen.tasks);
+                    ms(chosen.seconds), mib(chosen.bytes), chosen.tasks) +
+        idle_workers(chosen, strategy);
     return plan;
+  }
+
+  /// Says so if some workers have nothing to do for most of a step.
+  std::string idle_workers(const Candidate& chosen, const std::string& strategy) const {
+    const int workers = model_.machine().workers,
+              idle = workers - std::max(1, chosen.useful_workers);
+    if (idle <= 0) return "";
+    return fmt::format("; {} of {} workers have nothing to do for most of a step: {}", idle,
+                       workers,
+                       strategy == "auto" ? "the net has no more useful tiles"
+                                          : "this strategy makes too few tiles");
   }
 
   /// @param least what the strategy needs at least.

@@ -113,4 +113,32 @@ Prediction simulate(const TaskGraph& graph, const CostModel& model) {
   return Replay(graph, model).run();
 }
 
+int useful_workers(const TaskGraph& graph, const Prediction& prediction) {
+  using Event = std::pair<double, int>;  // (time, +1 a task starts or -1 ends)
+  std::vector<std::vector<Event>> events(static_cast<std::size_t>(graph.ranks));
+  for (std::size_t t = 0; t < graph.tasks.size(); ++t) {
+    if (graph.tasks[t].to_rank >= 0) continue;  // the link's
+    auto& own = events[static_cast<std::size_t>(graph.tasks[t].rank)];
+    own.emplace_back(prediction.start[t], +1);
+    own.emplace_back(prediction.finish[t], -1);
+  }
+  int most = 0;
+  for (auto& own : events) {
+    std::sort(own.begin(), own.end());  // at one time ends come before starts
+    std::vector<double> seconds;        // [k] with more than k tasks running
+    std::size_t running = 0;
+    double since = 0;
+    for (const auto& [time, change] : own) {
+      if (seconds.size() < running) seconds.resize(running);
+      for (std::size_t k = 0; k < running; ++k) seconds[k] += time - since;
+      since = time;
+      running += static_cast<std::size_t>(change);
+    }
+    const auto few = std::find_if(seconds.begin(), seconds.end(),
+                                  [&](double s) { return 2 * s < prediction.seconds; });
+    most = std::max(most, static_cast<int>(few - seconds.begin()));
+  }
+  return most;
+}
+
 }  // namespace hpdlf::partition

@@ -23,4 +23,8 @@ struct Prediction {
 /// Cost: O((tasks + edges) log tasks).
 [[nodiscard]] Prediction simulate(const TaskGraph& graph, const CostModel& model);
 
+/// So many tasks run at once on one rank for half of the step or longer (the rank with most): workers beyond have nothing to do for
+/// most of it.
+[[nodiscard]] int useful_workers(const TaskGraph& graph, const Prediction& prediction);
+
 }  // namespace hpdlf::partition

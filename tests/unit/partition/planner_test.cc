@@ -201,6 +201,21 @@ TEST(PlanAuto, LeavesTheNetWholeForOneWorker) {
   EXPECT_THAT(plan.reason, testing::StartsWith("\"whole\", fastest of "));
 }
 
+TEST(PlanReason, NamesWorkersThatHaveNothingToDo) {
+  const auto reason = [](const std::string& strategy, int workers) {
+    return plan_for(test::small_unet(1, 8), strategy, machine(1, workers)).reason;
+  };
+
+  EXPECT_THAT(reason("auto", 64),
+              testing::ContainsRegex("; [56][0-9] of 64 workers have nothing to do for most of a "
+                                     "step: the net has no more useful tiles$"));
+  EXPECT_THAT(reason("whole", 8),
+              testing::EndsWith("; 7 of 8 workers have nothing to do for most of a step: this "
+                                "strategy makes too few tiles"));
+  EXPECT_THAT(reason("whole", 1), testing::EndsWith(" tasks"));
+  EXPECT_THAT(reason("d:4", 2), testing::EndsWith(" tasks"));
+}
+
 TEST(PlanMemory, ThatIsTooSmallSaysHowMuchIsMissingAndWhatWouldFit) {
   Machine m = machine(1, 2);
   m.memory_bytes = 10 << 10;

@@ -68,6 +68,21 @@ TEST(Simulator, RunsIndependentTasksOnTwoWorkersAtOnce) {
   EXPECT_DOUBLE_EQ(p.start[3], 4e-3);
 }
 
+TEST(Simulator, CountsWorkersThatHaveATaskForHalfOfTheStep) {
+  const auto useful =
+      [](double together) {  // a step of 4 ms, so many ms of it with two tasks at once
+        test::TaskGraphFixture f;
+        f.feed(f.tile(), 4e6);
+        f.feed(f.tile(), together * 1e6);
+        const TaskGraph& tasks = f.finish();
+        return useful_workers(tasks, simulate(tasks, CostModel(plain_machine(1, 8))));
+      };
+
+  EXPECT_EQ(useful(1.9), 1);
+  EXPECT_EQ(useful(2.1), 2);
+  EXPECT_EQ(useful(4), 2);
+}
+
 TEST(Simulator, StartsTheReadyTaskOfHighestPriorityFirst) {
   test::TaskGraphFixture f;
   f.feed(f.tile(), 1e6).priority = 1;
