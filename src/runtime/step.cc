@@ -69,6 +69,7 @@ std::map<std::string, HostTensorPtr> Step::fetched() const {
 
 std::vector<TaskTime> Step::times(std::int64_t origin_ns) const {
   std::vector<TaskTime> times;
+  times.reserve(spans_.size());
   for (std::size_t i = 0; i < spans_.size(); ++i)
     times.push_back({calls_[i].record->task, spans_[i].worker,
                      static_cast<double>(spans_[i].start_ns - origin_ns) * 1e-3,
