@@ -1,4 +1,4 @@
-"""Writes test fixtures: the safetensors format, which tests/support/safetensors.cc reads."""
+"""Test fixtures and what is compared with PyTorch: the safetensors format, as tests/support/safetensors.cc reads and writes it."""
 import json
 import struct
 
@@ -18,3 +18,17 @@ def save(path, tensors, metadata=None):
         f.write(struct.pack("<Q", len(text)) + text)
         for a in tensors.values():
             f.write(np.ascontiguousarray(a).tobytes())
+
+
+def load(path):
+    """name -> tensor."""
+    with open(path, "rb") as f:
+        (length,) = struct.unpack("<Q", f.read(8))
+        header, data = json.loads(f.read(length)), f.read()
+    names = {ours: theirs for theirs, ours in TYPES.items()}
+    tensors = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            begin, end = entry["data_offsets"]
+            tensors[name] = np.frombuffer(data[begin:end], names[entry["dtype"]]).reshape(entry["shape"])
+    return tensors

@@ -17,7 +17,6 @@ namespace hpdlf::apps {
 namespace {
 
 constexpr int kWarmUpSteps = 2;  ///< as in scripts/torch_bench.py: caches, pools, primitives
-constexpr std::size_t kReportedLosses = 4;
 
 double mib(std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
@@ -105,8 +104,7 @@ class Measurement {
     r.first_step_s = seconds_.front();
     r.min_ms = *std::min_element(timed.begin(), timed.end()) * 1e3;
     r.median_ms = median(timed) * 1e3;
-    r.losses.assign(losses_.begin(), losses_.begin() + static_cast<std::ptrdiff_t>(std::min(
-                                                           losses_.size(), kReportedLosses)));
+    r.losses = losses_;
     r.us_per_task = median({submit_us_.begin() + kWarmUpSteps, submit_us_.end()}) /
                     static_cast<double>(executor_.task_graph().tasks.size());
     r.busy = busy_.shares();

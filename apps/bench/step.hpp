@@ -32,7 +32,7 @@ struct BenchResult {
   std::int64_t params = 0;
   int workers = 0;
   double first_step_s = 0, min_ms = 0, median_ms = 0;
-  std::vector<double> losses;  ///< of the first four steps
+  std::vector<double> losses;  ///< of all steps, the untimed ones too
   double gflops = 0;           ///< of all workers: direct_flops() / median time
   double peak_fraction = 0;    ///< of the calibrated peak of a worker times the workers
   double peak_rss_mib = 0, predicted_ms = 0, predicted_peak_mib = 0;

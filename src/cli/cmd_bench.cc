@@ -1,6 +1,7 @@
 // `hpdlf bench step`: times one training step of a net that PyTorch is measured on, too.
 // SPDX-License-Identifier: Apache-2.0
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
 #include <memory>
@@ -14,8 +15,10 @@ namespace {
 
 struct Options {
   apps::BenchRequest request;
-  bool json = false;
+  bool json = false, all_losses = false;
 };
+
+constexpr std::size_t kShownLosses = 4;
 
 double rounded(double value, int digits) {
   const double scale = std::pow(10.0, digits);
@@ -109,9 +112,12 @@ void add_step(CLI::App& bench, Action& action) {
       ->check(CLI::IsMember({"fast", "strict"}))
       ->capture_default_str();
   cmd->add_flag("--json", options->json, "One line of JSON");
+  cmd->add_flag("--all-losses", options->all_losses,
+                "Losses of every step, the untimed ones too, not of the first four");
   cmd->callback([options, &action] {
     action = [options] {
-      const apps::BenchResult result = apps::bench_step(options->request);
+      apps::BenchResult result = apps::bench_step(options->request);
+      if (!options->all_losses) result.losses.resize(std::min(result.losses.size(), kShownLosses));
       options->json ? print_json(result) : print_table(result);
       return 0;
     };

@@ -247,6 +247,13 @@ class Bench(Workspace):
         for key in ("peak_fraction", "peak_rss_mib", "predicted_ms", "predicted_peak_mib", "tasks", "us_per_task"):
             self.assertGreater(line[key], 0, key)
 
+    def test_gives_the_losses_of_all_steps(self):
+        step = ("bench", "step", "--net", "mlp", "--steps", "6", "--json")
+        first, every = (json.loads(self.hpdlf(*step, *more).stdout)["losses"] for more in ((), ("--all-losses",)))
+
+        self.assertEqual(len(every), 2 + 6)
+        self.assertEqual(first, every[:4])
+
     def test_shows_the_time_of_each_operator(self):
         out = self.hpdlf("bench", "step", "--net", "unet3d", "--size", "16", "--steps", "1").stdout
 

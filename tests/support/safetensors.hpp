@@ -1,4 +1,4 @@
-// Reads the fixtures: the safetensors format (u64 header length, JSON header, raw little-endian data).
+// Reads and writes safetensors (u64 header length, JSON header, raw little-endian data): the fixtures, and what PyTorch is compared with.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstddef>
@@ -27,7 +27,11 @@ struct Fixture {
   std::map<std::string, std::string> metadata;
 };
 
-/// @param name  file in tests/fixtures/. @throws Error if it is missing or malformed.
+/// @throws Error if the file is missing or malformed.
+[[nodiscard]] Fixture read_safetensors(const std::filesystem::path& path);
+/// @param name  file in tests/fixtures/.
 [[nodiscard]] Fixture load_fixture(const std::string& name);
+/// @throws Error if the file cannot be written.
+void write_safetensors(const std::filesystem::path& path, const Fixture& content);
 
 }  // namespace hpdlf::test
