@@ -35,6 +35,7 @@ using codelets::HWY_NAMESPACE::F32;
 using codelets::HWY_NAMESPACE::Rest;
 using codelets::HWY_NAMESPACE::VF32;
 using codelets::HWY_NAMESPACE::Whole;
+using codelets::HWY_NAMESPACE::with_storage;
 
 /// Lanes of a vector, known when compiling: a line is a whole number of vectors.
 inline constexpr auto kLanes = static_cast<std::int64_t>(hn::MaxLanes(F32()));
@@ -152,12 +153,13 @@ class Normalized {
 };
 
 /// Transforms the inputs of a block in one plane of x to `out`: point 0, line 0 of the plane's slot. `line_step`: floats between lines.
+template <class T>
 class InputTransform {
  public:
   InputTransform(const Problem& p, const Blocking& blocking, std::int64_t line_step, float* strip)
       : p_(p), point_(blocking.x_point), line_step_(line_step), strip_(strip) {}
 
-  void run(std::int64_t sample, const float* plane, const TileBlock& block, float* out) const {
+  void run(std::int64_t sample, const T* plane, const TileBlock& block, float* out) const {
     for (std::int64_t r = 0; r < block.rows; ++r)
       for (std::int64_t line = 0; line < p_.c_lines(); ++line)
         for_each_vector_of_line(
@@ -173,7 +175,7 @@ class InputTransform {
 
  private:
   template <class Access, class Value>
-  HWY_INLINE void transform_row(const Access& access, const Value& value, const float* plane,
+  HWY_INLINE void transform_row(const Access& access, const Value& value, const T* plane,
                                 const TileBlock& block, std::int64_t r, float* out) const {
     const std::int64_t columns = block.columns * kOut + 2;
     transform_columns(access, value, plane, (block.row0 + r) * kOut - p_.axes[1].pad_lo,
@@ -193,9 +195,9 @@ class InputTransform {
 
   /// The transform along H of `columns` columns from (h0, w0) on, to the strip.
   template <class Access, class Value>
-  HWY_INLINE void transform_columns(const Access& access, const Value& value, const float* plane,
+  HWY_INLINE void transform_columns(const Access& access, const Value& value, const T* plane,
                                     std::int64_t h0, std::int64_t w0, std::int64_t columns) const {
-    const float* rows[kIn];  // nullptr: padding
+    const T* rows[kIn];  // nullptr: padding
     for (std::int64_t i = 0; i < kIn; ++i)
       rows[i] = h0 + i >= 0 && h0 + i < p_.axes[1].wide
                     ? plane + (h0 + i) * p_.x_strides[1] + w0 * p_.x_strides[2]
@@ -233,9 +235,24 @@ struct Part {
   std::int64_t first = 0, count = 0, z = 0, z_end = 0;
 };
 
-/// Transforms x where the walk goes and calls `work.planes(part, next, walk)` when the inputs of a part are transformed; `next` is the
-/// part after it, or nullptr.
-template <class Work>
+/// Rows of `rows` x `columns` positions in `planes` planes of x or y, from `first` on.
+template <class T>
+[[nodiscard]] RowsToPrefetch rows_to_prefetch(const T* first,
+                                              const std::array<std::int64_t, 3>& strides,
+                                              std::int64_t planes, std::int64_t rows,
+                                              std::int64_t columns) {
+  constexpr auto kSize = static_cast<std::int64_t>(sizeof(T));
+  return {.base = reinterpret_cast<const std::byte*>(first),
+          .planes = planes,
+          .plane_stride = strides[0] * kSize,
+          .rows = rows,
+          .row_stride = strides[1] * kSize,
+          .row_bytes = columns * strides[2] * kSize};
+}
+
+/// Transforms x, of type T, where the walk goes and calls `work.planes(part, next, walk)` when the inputs of a part are transformed; `next`
+/// is the part after it, or nullptr.
+template <class T, class Work>
 class Walk {
  public:
   Walk(const Problem& p, const Blocking& blocking, float* x_points, float* strip)
@@ -279,13 +296,9 @@ class Walk {
     const auto [z_lo, z_hi] = clipped(part.z, part.z_end, d.wide);
     const auto [h_lo, h_hi] = clipped(h0, h0 + part.block.rows * kOut + 2, h.wide);
     const auto [w_lo, w_hi] = clipped(w0, w0 + part.block.columns * kOut + 2, w.wide);
-    return {.base = p_.x + part.sample * p_.x_sample + z_lo * p_.x_strides[0] +
-                    h_lo * p_.x_strides[1] + w_lo * p_.x_strides[2],
-            .planes = z_hi - z_lo,
-            .plane_stride = p_.x_strides[0],
-            .rows = h_hi - h_lo,
-            .row_stride = p_.x_strides[1],
-            .row_floats = (w_hi - w_lo) * p_.x_strides[2]};
+    const T* first =
+        p_.x_plane<T>(part.sample, z_lo) + h_lo * p_.x_strides[1] + w_lo * p_.x_strides[2];
+    return rows_to_prefetch(first, p_.x_strides, z_hi - z_lo, h_hi - h_lo, w_hi - w_lo);
   }
 
  private:
@@ -303,7 +316,7 @@ class Walk {
   void fill(std::int64_t n, std::int64_t z, const TileBlock& block) {
     auto* out = const_cast<float*>(slot(z, block));
     if (z >= 0 && z < p_.axes[0].wide)
-      transform_.run(n, p_.x + n * p_.x_sample + z * p_.x_strides[0], block, out);
+      transform_.run(n, p_.x_plane<T>(n, z), block, out);
     else if (out != nullptr)
       for (std::int64_t point = 0; point < kPoints; ++point)
         for (std::int64_t line = 0; line < p_.c_lines(); ++line)
@@ -314,7 +327,7 @@ class Walk {
   const Problem& p_;
   const Blocking& b_;
   float* x_points_;
-  InputTransform transform_;
+  InputTransform<T> transform_;
   std::vector<Part> parts_;
 };
 

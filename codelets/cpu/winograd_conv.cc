@@ -68,21 +68,21 @@ constexpr auto kMultiplyOne = multiply_table<1>(std::make_index_sequence<kMostRo
 constexpr auto kMultiplyTwo = multiply_table<2>(std::make_index_sequence<kMostRows>());
 
 /// Inverse transform of a block's plane: adds `bias`, and to what is there with `accumulate`.
+template <class T>
 class OutputTransform {
  public:
   OutputTransform(const Problem& p, const Blocking& blocking, const float* bias, bool accumulate)
       : p_(p), b_(blocking), bias_(bias), accumulate_(accumulate) {}
 
   /// @param points point 0, line 0 of the plane  @param line_step floats between lines
-  void run(const float* points, std::int64_t line_step, const TileBlock& block,
-           float* plane) const {
+  void run(const float* points, std::int64_t line_step, const TileBlock& block, T* plane) const {
     for (std::int64_t r = 0; r < block.rows; ++r)
       for (std::int64_t c = 0; c < block.columns; ++c) {
         const std::int64_t h = (block.row0 + r) * kOut, w = (block.column0 + c) * kOut;
         const std::int64_t height = std::min(kOut, p_.axes[1].narrow - h);
         const std::int64_t width = std::min(kOut, p_.axes[2].narrow - w);
         const float* tile = points + (r * block.columns + c) * kLine;
-        float* y = plane + h * p_.y_strides[1] + w * p_.y_strides[2];
+        T* y = plane + h * p_.y_strides[1] + w * p_.y_strides[2];
         for (std::int64_t line = 0; line < p_.k_lines(); ++line)
           for_each_vector_of_line(
               line, p_.k, [&](auto access, std::int64_t k, std::int64_t v) HWY_ATTR {
@@ -95,7 +95,7 @@ class OutputTransform {
  private:
   template <class Access>
   HWY_INLINE void write_tile(const Access& access, const float* HWY_RESTRICT points, std::int64_t k,
-                             std::int64_t height, std::int64_t width, float* y) const {
+                             std::int64_t height, std::int64_t width, T* y) const {
     VF32 half[kIn][kOut];
     for (std::int64_t i = 0; i < kIn; ++i) {
       VF32 m[kIn];
@@ -111,7 +111,7 @@ class OutputTransform {
       if (j >= width) break;
       for (std::int64_t i = 0; i < kOut; ++i) {
         if (i >= height) break;
-        float* to = y + i * p_.y_strides[1] + j * p_.y_strides[2];
+        T* to = y + i * p_.y_strides[1] + j * p_.y_strides[2];
         VF32 value = hn::Add(column[i], bias);
         if (accumulate_) value = hn::Add(value, access.load(to));
         access.store(value, to);
@@ -126,8 +126,11 @@ class OutputTransform {
 };
 
 /// What is done where the walk has transformed the planes of x.
+template <class T>
 class ForwardWork {
  public:
+  using ForwardWalk = Walk<T, ForwardWork>;
+
   ForwardWork(const Problem& p, const Blocking& blocking, const float* weights, float* y_points,
               const float* bias, bool accumulate)
       : p_(p),
@@ -136,7 +139,7 @@ class ForwardWork {
         y_points_(y_points),
         output_(p, blocking, bias, accumulate) {}
 
-  void planes(const Part& part, const Part* next, const Walk<ForwardWork>& walk) const {
+  void planes(const Part& part, const Part* next, const ForwardWalk& walk) const {
     const std::int64_t tiles = part.block.tiles(), runs = b_.is_linear ? 1 : part.count;
     const std::int64_t rows = b_.is_linear ? part.count * tiles : tiles;
     const std::int64_t outputs = p_.k_lines() * kLine;
@@ -154,15 +157,15 @@ class ForwardWork {
         }
     for (std::int64_t i = 0; i < part.count; ++i)
       output_.run(y_points_ + i * tiles * kLine, y_line(), part.block,
-                  p_.y + part.sample * p_.y_sample + (part.first + i) * p_.y_strides[0]);
+                  p_.y_plane<T>(part.sample, part.first + i));
   }
 
  private:
   [[nodiscard]] std::int64_t y_line() const { return b_.planes * b_.tiles() * kLine; }
 
   /// The factors of the tiles from plane `plane` of y on, for outputs from k on.
-  [[nodiscard]] Product product_of(const Walk<ForwardWork>& walk, const Part& part,
-                                   std::int64_t point, std::int64_t k, std::int64_t plane) const {
+  [[nodiscard]] Product product_of(const ForwardWalk& walk, const Part& part, std::int64_t point,
+                                   std::int64_t k, std::int64_t plane) const {
     Product product;
     product.channels = p_.c;
     product.x_line = walk.line_step();
@@ -195,36 +198,41 @@ class ForwardWork {
   const Blocking& b_;
   const float* weights_;
   float* y_points_;
-  OutputTransform output_;
+  OutputTransform<T> output_;
 };
 
 /// No window of the tile meets any input.
+template <class T>
 void write_bias(const Problem& p, const float* bias) {
   for (std::int64_t n = 0; n < p.n; ++n)
     for (std::int64_t d = 0; d < p.axes[0].narrow; ++d)
       for (std::int64_t h = 0; h < p.axes[1].narrow; ++h)
         for (std::int64_t w = 0; w < p.axes[2].narrow; ++w) {
-          float* to =
-              p.y + n * p.y_sample + d * p.y_strides[0] + h * p.y_strides[1] + w * p.y_strides[2];
-          for (std::int64_t k = 0; k < p.k; ++k) to[k] = bias != nullptr ? bias[k] : 0;
+          T* to = p.y_plane<T>(n, d) + h * p.y_strides[1] + w * p.y_strides[2];
+          for (std::int64_t k = 0; k < p.k; ++k) to[k] = T(bias != nullptr ? bias[k] : 0.0F);
         }
 }
 
-}  // namespace
-
-void WinogradConv(const KernelArgs& args) {
-  const ConvCall call(args);
+template <class T>
+void convolve(const KernelArgs& args, const ConvCall& call) {
   const Problem& p = call.problem;
   if (p.is_empty) {
-    if (!args.accumulate) write_bias(p, call.bias);
+    if (!args.accumulate) write_bias<T>(p, call.bias);
     return;
   }
   const Blocking blocking(p, kCachedBytes);
   auto* x_points = reinterpret_cast<float*>(args.workspace.data());
   float* y_points = x_points + blocking.x_floats();
   float* strip = y_points + blocking.y_floats();
-  ForwardWork work(p, blocking, call.weights, y_points, call.bias, args.accumulate);
-  Walk<ForwardWork>(p, blocking, x_points, strip).run(work);
+  ForwardWork<T> work(p, blocking, call.weights, y_points, call.bias, args.accumulate);
+  Walk<T, ForwardWork<T>>(p, blocking, x_points, strip).run(work);
+}
+
+}  // namespace
+
+void WinogradConv(const KernelArgs& args) {
+  const ConvCall call(args);
+  with_storage(call.problem.dtype, [&](auto type) { convolve<decltype(type)>(args, call); });
 }
 
 }  // namespace HWY_NAMESPACE
@@ -238,8 +246,7 @@ namespace {
 HWY_EXPORT(WinogradConv);
 
 bool supports(const KernelArgs& args) {
-  return is_f32_with_dense_channels(args.in(0)) && is_f32_with_dense_channels(args.out(0)) &&
-         is_f32_with_dense_channels(args.in(1));
+  return have_dense_channels(args.in(0), args.out(0)) && is_f32_with_dense_channels(args.in(1));
 }
 
 std::size_t workspace(const KernelArgs& args) {

@@ -56,14 +56,15 @@ HWY_NOINLINE void multiply(const Run* runs, std::int64_t count, std::int64_t x_v
 }
 
 /// A dY A^T of a block's plane.
-void transform_gradient(const Problem& p, const Blocking& b, const float* plane,
-                        const TileBlock& block, std::int64_t line_step, float* out) {
+template <class T>
+void transform_gradient(const Problem& p, const Blocking& b, const T* plane, const TileBlock& block,
+                        std::int64_t line_step, float* out) {
   for (std::int64_t r = 0; r < block.rows; ++r)
     for (std::int64_t c = 0; c < block.columns; ++c) {
       const std::int64_t h = (block.row0 + r) * kOut, w = (block.column0 + c) * kOut;
       const std::int64_t height = std::min(kOut, p.axes[1].narrow - h);
       const std::int64_t width = std::min(kOut, p.axes[2].narrow - w);
-      const float* tile = plane + h * p.y_strides[1] + w * p.y_strides[2];
+      const T* tile = plane + h * p.y_strides[1] + w * p.y_strides[2];
       float* to = out + (r * block.columns + c) * kLine;
       for (std::int64_t line = 0; line < p.k_lines(); ++line)
         for_each_vector_of_line(
@@ -89,17 +90,19 @@ void transform_gradient(const Problem& p, const Blocking& b, const float* plane,
 }
 
 /// The products of the walk, summed over it: [point][tap along D][k][c], for the lines of k that are asked for.
+template <class T>
 class GradientWork {
  public:
+  using GradientWalk = Walk<T, GradientWork>;
+
   GradientWork(const Problem& p, const Blocking& blocking, const TensorView& dw, bool accumulate,
                float* y_points, float* sums)
       : p_(p), b_(blocking), dw_(dw), accumulate_(accumulate), y_points_(y_points), sums_(sums) {}
 
-  void planes(const Part& part, const Part* next, const Walk<GradientWork>& walk) {
+  void planes(const Part& part, const Part* next, const GradientWalk& walk) {
     for (std::int64_t i = 0; i < part.count; ++i)
-      transform_gradient(p_, b_,
-                         p_.y + part.sample * p_.y_sample + (part.first + i) * p_.y_strides[0],
-                         part.block, y_line(), y_points_ + i * part.block.tiles() * kLine);
+      transform_gradient(p_, b_, dy_plane(part, i), part.block, y_line(),
+                         y_points_ + i * part.block.tiles() * kLine);
     Prefetcher prefetcher;
     if (next != nullptr) {
       prefetcher.add(walk.inputs_of(*next));
@@ -133,21 +136,21 @@ class GradientWork {
   [[nodiscard]] std::int64_t y_line() const { return b_.planes * b_.tiles() * kLine; }
   [[nodiscard]] std::int64_t row_floats() const { return p_.c_lines() * kLine; }
 
+  [[nodiscard]] const T* dy_plane(const Part& part, std::int64_t i) const {
+    return p_.y_plane<T>(part.sample, part.first + i);
+  }
+
   /// The memory of dy that `part` transforms.
   [[nodiscard]] RowsToPrefetch gradients_of(const Part& part) const {
     const std::int64_t h = part.block.row0 * kOut, w = part.block.column0 * kOut;
     const std::int64_t columns = std::min(part.block.columns * kOut, p_.axes[2].narrow - w);
-    return {.base = p_.y + part.sample * p_.y_sample + part.first * p_.y_strides[0] +
-                    h * p_.y_strides[1] + w * p_.y_strides[2],
-            .planes = part.count,
-            .plane_stride = p_.y_strides[0],
-            .rows = std::min(part.block.rows * kOut, p_.axes[1].narrow - h),
-            .row_stride = p_.y_strides[1],
-            .row_floats = columns * p_.y_strides[2]};
+    const T* first = dy_plane(part, 0) + h * p_.y_strides[1] + w * p_.y_strides[2];
+    return rows_to_prefetch(first, p_.y_strides, part.count,
+                            std::min(part.block.rows * kOut, p_.axes[1].narrow - h), columns);
   }
 
   /// The sums of one point for 16 channels of dy.
-  void multiply_line(const Walk<GradientWork>& walk, const Part& part, std::int64_t point,
+  void multiply_line(const GradientWalk& walk, const Part& part, std::int64_t point,
                      std::int64_t line, bool add, float* sums, Prefetcher& prefetcher) const {
     Run runs[kMostRuns];
     for (std::int64_t t = 0; t < p_.taps(); ++t)
@@ -159,7 +162,7 @@ class GradientWork {
   }
 
   /// Planes [lo, lo + kMostRuns) of the part: a run a plane of x that is there.
-  std::int64_t find_runs(const Walk<GradientWork>& walk, const Part& part, std::int64_t lo,
+  std::int64_t find_runs(const GradientWalk& walk, const Part& part, std::int64_t lo,
                          std::int64_t point, std::int64_t line, std::int64_t tap, Run* runs) const {
     std::int64_t found = 0;
     const float* dy = y_points_ + point * b_.y_point + line * y_line();
@@ -236,18 +239,23 @@ class GradientWork {
   float *y_points_, *sums_;
 };
 
-}  // namespace
-
-void WinogradConvGradWeight(const KernelArgs& args) {
-  const Problem p = grad_weight_problem(args);
+template <class T>
+void sum_products(const KernelArgs& args, const Problem& p) {
   const Blocking blocking(p, kCachedBytes);
   auto* x_points = reinterpret_cast<float*>(args.workspace.data());
   float* y_points = x_points + blocking.x_floats();
   float* strip = y_points + blocking.y_floats();
   float* sums = strip + blocking.strip_floats();
-  GradientWork work(p, blocking, args.out(0), args.accumulate, y_points, sums);
-  Walk<GradientWork>(p, blocking, x_points, strip).run(work);
+  GradientWork<T> work(p, blocking, args.out(0), args.accumulate, y_points, sums);
+  Walk<T, GradientWork<T>>(p, blocking, x_points, strip).run(work);
   work.finish();
+}
+
+}  // namespace
+
+void WinogradConvGradWeight(const KernelArgs& args) {
+  const Problem p = grad_weight_problem(args);
+  with_storage(p.dtype, [&](auto type) { sum_products<decltype(type)>(args, p); });
 }
 
 }  // namespace HWY_NAMESPACE
@@ -263,7 +271,7 @@ namespace {
 HWY_EXPORT(WinogradConvGradWeight);
 
 bool supports(const KernelArgs& args) {
-  return is_f32_with_dense_channels(args.in(0)) && is_f32_with_dense_channels(args.inputs.back()) &&
+  return have_dense_channels(args.in(0), args.inputs.back()) &&
          is_f32_with_dense_channels(args.out(0));
 }
 
