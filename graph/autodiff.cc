@@ -74,6 +74,11 @@ class ReverseSweep {
   void visit(NodeId id);
   /// Adds `gradient` to what flows to `value`. @param is_sole nothing else has `gradient` or is about to get it
   void contribute(ValueId value, ValueId gradient, const std::string& layer, bool is_sole);
+  /// `gradient` as `dtype`.
+  ValueId cast(ValueId gradient, DType dtype, const std::string& layer);
+  /// Appends a node of phase backward; returns its output 0.
+  ValueId add_node(std::string_view op, std::vector<ValueId> inputs, const Attrs& attrs,
+                   const std::string& name, const std::string& layer);
   /// Makes the node that computes `later` add to `earlier` in place, if that changes nothing else.
   bool accumulate_in_place(ValueId earlier, ValueId later);
 
@@ -104,7 +109,16 @@ class ReverseSweep::Context : public GradContext {
   [[nodiscard]] const TensorType& type(ValueId value) const override {
     return sweep_.graph_.value(value).type;
   }
-  [[nodiscard]] ValueId grad_output(int i) const override { return sweep_.gradient(output(i)); }
+  [[nodiscard]] ValueId wide_grad_output(int i) const override {
+    return sweep_.gradient(output(i));
+  }
+  [[nodiscard]] ValueId grad_output(int i) override {
+    const ValueId wide = wide_grad_output(i);
+    if (wide == kNone) return kNone;
+    const ValueId grad = sweep_.cast(wide, type(output(i)).dtype, node_.layer);
+    sweep_.grads_[index(output(i))] = grad;
+    return grad;
+  }
   [[nodiscard]] bool wants_grad(int input) const override {
     const auto i = static_cast<std::size_t>(input);
     return i < node_.inputs.size() && sweep_.is_wanted_[index(node_.inputs[i])] &&
@@ -162,20 +176,36 @@ void ReverseSweep::visit(NodeId id) {
 
 void ReverseSweep::contribute(ValueId value, ValueId gradient, const std::string& layer,
                               bool is_sole) {
-  const Value& target = graph_.value(value);
-  HPDLF_ASSERT(target.type == graph_.value(gradient).type,
-               "the gradient of `{}`, which is {}, is {}", target.name, to_string(target.type),
-               to_string(graph_.value(gradient).type));
+  const TensorType type = graph_.value(value).type, given = graph_.value(gradient).type;
+  const bool is_wider = type.dtype == DType::bf16 && given.dtype == DType::f32;
+  HPDLF_ASSERT(given.extents == type.extents && (given.dtype == type.dtype || is_wider),
+               "the gradient of `{}`, which is {}, is {}", graph_.value(value).name,
+               to_string(type), to_string(given));
   const ValueId earlier = grads_[index(value)];
   if (earlier == kNone || (is_sole && accumulate_in_place(earlier, gradient))) {
     grads_[index(value)] = gradient;
     return;
   }
-  const NodeId sum = graph_.add_node("Add", {earlier, gradient}, {}, target.name + ".grad_sum");
-  graph_.node(sum).phase = Phase::backward;
-  graph_.node(sum).layer = layer;
+  const bool is_wide = is_wider || graph_.value(earlier).type.dtype == DType::f32;
+  const DType dtype = is_wide ? DType::f32 : type.dtype;
+  const ValueId a = cast(earlier, dtype, layer), b = cast(gradient, dtype, layer);
+  const ValueId sum = add_node("Add", {a, b}, {}, graph_.value(value).name + ".grad_sum", layer);
+  grads_[index(value)] = sum;
+}
+
+ValueId ReverseSweep::cast(ValueId gradient, DType dtype, const std::string& layer) {
+  if (graph_.value(gradient).type.dtype == dtype) return gradient;
+  const std::string to(name_of(dtype));
+  return add_node("Cast", {gradient}, {{"to", to}}, graph_.value(gradient).name + "." + to, layer);
+}
+
+ValueId ReverseSweep::add_node(std::string_view op, std::vector<ValueId> inputs, const Attrs& attrs,
+                               const std::string& name, const std::string& layer) {
+  const NodeId id = graph_.add_node(op, std::move(inputs), attrs, name);
+  graph_.node(id).phase = Phase::backward;
+  graph_.node(id).layer = layer;
   resize();
-  grads_[index(value)] = graph_.output(sum);
+  return graph_.output(id);
 }
 
 bool ReverseSweep::accumulate_in_place(ValueId earlier, ValueId later) {
@@ -185,8 +215,9 @@ bool ReverseSweep::accumulate_in_place(ValueId earlier, ValueId later) {
       base >= adder)
     return false;
   Node& node = graph_.node(adder);
-  const bool can_add =
-      node.spec->accumulates && node.accumulate == kNone && node.outputs[0] == later;
+  const bool can_add = node.spec->accumulates && node.accumulate == kNone &&
+                       node.outputs[0] == later &&
+                       graph_.value(earlier).type == graph_.value(later).type;
   const bool reads_base =
       std::find(node.inputs.begin(), node.inputs.end(), earlier) != node.inputs.end();
   // The base dies in the addition, and the result takes another meaning: nobody else may hold either.

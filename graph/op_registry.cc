@@ -117,6 +117,12 @@ Cost streaming_cost(const OpCall& call, double flops_per_element) {
   return cost;
 }
 
+Cost product_cost(const OpCall& call, double terms) {
+  Cost cost = streaming_cost(call, 2 * terms);
+  if (call.input(0).dtype == DType::bf16) cost.arithmetic = DType::bf16;
+  return cost;
+}
+
 std::string usual_letters(int rank) {
   constexpr std::string_view kLetters[] = {
       "",          "c",           "n c",           "n t c",          "n h w c",

@@ -28,6 +28,7 @@ struct OpCall {
 /// Work of a call in machine-independent features; times come from partition::CostModel.
 struct Cost {
   double flops = 0, bytes_read = 0, bytes_written = 0;
+  DType arithmetic = DType::f32;  ///< of the flops: bf16 where they are products of bf16 numbers
 };
 
 /// Emits the nodes that compute gradients of one node. Only the inputs for which wants_grad() holds need one.
@@ -36,12 +37,15 @@ class GradContext {
   virtual ~GradContext() = default;
   [[nodiscard]] virtual const Node& node() const = 0;
   [[nodiscard]] virtual const TensorType& type(ValueId value) const = 0;
-  /// Gradient of the loss by output i, or kNone if nothing flows there.
-  [[nodiscard]] virtual ValueId grad_output(int i) const = 0;
+  /// Gradient of the loss by output i, of the output's type, or kNone if nothing flows there.
+  [[nodiscard]] virtual ValueId grad_output(int i) = 0;
+  /// The same as it was computed: that of a bf16 output may be f32.
+  [[nodiscard]] virtual ValueId wide_grad_output(int i) const = 0;
   [[nodiscard]] virtual bool wants_grad(int input) const = 0;
   /// Adds a node of phase backward; returns its outputs. Attributes not given take the operator's defaults.
   virtual std::vector<ValueId> emit_all(std::string_view op, std::vector<ValueId> inputs,
                                         const Attrs& attrs) = 0;
+  /// @param grad of the input's type, or f32 for a bf16 input: sums over many terms are not rounded
   virtual void set_grad_input(int input, ValueId grad) = 0;
 
   ValueId emit(std::string_view op, std::vector<ValueId> inputs, const Attrs& attrs = {}) {
@@ -85,6 +89,11 @@ struct OpSpec {
   std::vector<int> no_gradient_inputs = {};
   /// The kernel can add to output 0 instead of writing it.
   bool accumulates = false;
+  /// Inputs that training in bf16 gives as bf16, all of them together, upon which output 0 is bf16 (passes/use_bf16.cc); the last input
+  /// stands for all its values if it is variadic. Empty: the operator stays in f32.
+  std::vector<int> bf16_inputs = {};
+  /// Worth converting inputs for: a product. Others run in bf16 where one of their bf16_inputs is bf16 anyway.
+  bool prefers_bf16 = false;
   /// (output, input) pairs that may share storage when the input dies here: elementwise, same type.
   std::vector<std::pair<int, int>> in_place = {};
 };
@@ -115,6 +124,8 @@ class OpRegistry {
 void same_as_first_input(OpCall& call);
 /// `flops_per_element` of output 0; every input read, every output written once.
 [[nodiscard]] Cost streaming_cost(const OpCall& call, double flops_per_element);
+/// The same of an operator that multiplies: `terms` products of numbers of input 0's type for each element of output 0.
+[[nodiscard]] Cost product_cost(const OpCall& call, double terms);
 /// The usual letters of a tensor of this rank: "n d h w c", "n h w c", "n t c", "n c", "c".
 [[nodiscard]] std::string usual_letters(int rank);
 

@@ -11,7 +11,7 @@ class CostModel {
   explicit CostModel(Machine machine) : machine_(std::move(machine)) {}
   [[nodiscard]] const Machine& machine() const { return machine_; }
   /// Seconds on one CPU worker (Transfer: on the link); >= 0.5e-6. max(flops / peak, bytes / bandwidth) + overhead of the call.
-  [[nodiscard]] double seconds(const TaskGraph& graph, const Task& task) const;
+  [[nodiscard]] double seconds(const Task& task) const;
 
  private:
   Machine machine_;

@@ -15,7 +15,7 @@ void set_priorities(TaskGraph& graph, const CostModel& model) {
   for (std::size_t t = graph.tasks.size(); t-- > 0;) {
     for (const TaskId next : dependences.successors(t))
       rank[t] = std::max(rank[t], rank[static_cast<std::size_t>(next)]);
-    rank[t] += model.seconds(graph, graph.tasks[t]);
+    rank[t] += model.seconds(graph.tasks[t]);
     longest = std::max(longest, rank[t]);
   }
   for (std::size_t t = 0; t < graph.tasks.size(); ++t)

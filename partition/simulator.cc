@@ -76,7 +76,7 @@ class Replay {
 
   void start(TaskId id, std::size_t pool, int worker, double now) {
     const Task& task = graph_.tasks[at(id)];
-    const double seconds = model_.seconds(graph_, task);
+    const double seconds = model_.seconds(task);
     memory_.start(task);
     runs_on_[at(id)] = worker;
     result_.start[at(id)] = now;

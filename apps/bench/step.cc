@@ -138,11 +138,8 @@ class Measurement {
 
 void check(const BenchRequest& request) {
   HPDLF_CHECK(request.steps >= 1, "--steps {}: at least one step is timed", request.steps);
-  if (request.dtype == "bf16")
-    throw NotCompiled(
-        "training in bf16 is not in this version: losses, optimizers and gradients are f32 only",
-        "--dtype f32");
-  HPDLF_CHECK(request.dtype == "f32", "unknown dtype `{}`: f32 or bf16", request.dtype);
+  HPDLF_CHECK(request.dtype == "f32" || request.dtype == "bf16", "unknown dtype `{}`: f32 or bf16",
+              request.dtype);
 }
 
 }  // namespace
@@ -167,10 +164,11 @@ double direct_flops(const graph::Graph& graph) {
 
 BenchResult bench_step(const BenchRequest& request) {
   check(request);
+  const DType dtype = *dtype_from_name(request.dtype);
   const BenchNet net = make_bench_net(request.net, request.size);
   const double flops = direct_flops(*net.graph);
   train::complete_training_graph(*net.graph, net.loss, net.optimizer,
-                                 graph::math_from(request.math));
+                                 graph::math_from(request.math), dtype);
 
   runtime::Session session({.cpu_workers = request.threads > 0 ? request.threads : -1});
   HPDLF_CHECK(session.ranks() == 1, "`hpdlf bench` measures one process, not {} ranks",
@@ -193,7 +191,7 @@ BenchResult bench_step(const BenchRequest& request) {
                 .workers = session.cpu_workers()};
   measurement.report(r);
   r.gflops = flops * 1e-6 / r.median_ms;
-  r.peak_fraction = r.gflops / (model.machine().gflops(DType::f32) * r.workers);
+  r.peak_fraction = r.gflops / (model.machine().gflops(dtype) * r.workers);
   r.peak_rss_mib = mib(train::peak_resident_bytes());
   r.predicted_ms = step.prediction.seconds * 1e3;
   r.predicted_peak_mib = mib(predicted);

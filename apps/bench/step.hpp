@@ -43,7 +43,7 @@ struct BenchResult {
 };
 
 /// Plans the net and runs its steps one at a time, each from its submission to the end of its last task. Two warm up.
-/// @throws Error for a bad request, NotCompiled for a dtype that training does not have.
+/// @throws Error for a bad request.
 [[nodiscard]] BenchResult bench_step(const BenchRequest& request);
 
 /// Floating-point operations of the convolutions and matrix products of a training step done directly, whatever algorithm runs:

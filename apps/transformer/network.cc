@@ -93,9 +93,11 @@ ValueId gpt2_with_loss(graph::Graph& graph, std::int64_t batch, std::int64_t tok
 
 std::shared_ptr<graph::Graph> gpt2_training_graph(std::int64_t batch, std::int64_t tokens,
                                                   const Gpt2Options& net,
-                                                  const train::OptimizerOptions& optimizer) {
+                                                  const train::OptimizerOptions& optimizer,
+                                                  DType dtype) {
   auto graph = std::make_shared<graph::Graph>("gpt2");
-  train::complete_training_graph(*graph, gpt2_with_loss(*graph, batch, tokens, net), optimizer);
+  train::complete_training_graph(*graph, gpt2_with_loss(*graph, batch, tokens, net), optimizer,
+                                 graph::Math::fast, dtype);
   return graph;
 }
 

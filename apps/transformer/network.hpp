@@ -41,6 +41,6 @@ inline constexpr const char* kTargetsInput = "targets";  ///< i32 [N, T]: the to
 /// Forward, loss, backward and optimizer of one step on `batch` sequences of `tokens` tokens.
 [[nodiscard]] std::shared_ptr<graph::Graph> gpt2_training_graph(
     std::int64_t batch, std::int64_t tokens, const Gpt2Options& net,
-    const train::OptimizerOptions& optimizer);
+    const train::OptimizerOptions& optimizer, DType dtype = DType::f32);
 
 }  // namespace hpdlf::apps

@@ -155,7 +155,7 @@ std::shared_ptr<graph::Graph> unet3d_training_graph(const Extents& image, const 
                                                     const train::OptimizerOptions& optimizer) {
   auto graph = std::make_shared<graph::Graph>("unet3d");
   train::complete_training_graph(*graph, unet3d_with_loss(*graph, image, net, loss), optimizer,
-                                 net.math);
+                                 net.math, net.dtype);
   return graph;
 }
 

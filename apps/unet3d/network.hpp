@@ -22,6 +22,7 @@ struct UNet3dOptions {
   std::vector<std::int64_t> filters = {16, 32, 64, 128};  ///< one a level, top first
   enum class Variant : std::uint8_t { mlperf, cicek } variant = Variant::mlperf;
   graph::Math math = graph::Math::fast;
+  DType dtype = DType::f32;  ///< of activations and products in training: f32 or bf16
 };
 
 /// x: [N, D, H, W, C] with D, H, W multiples of 2^(levels - 1) -> logits [N, D, H, W, classes].

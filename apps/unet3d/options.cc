@@ -87,6 +87,11 @@ void bind_training(Config& c, UNet3dAppOptions& o) {
   c.bind("train.snapshot_every", o.snapshot_every, "steps between snapshots; 0: only at the end",
          {.min = 0});
   c.bind("train.keep_snapshots", o.keep_snapshots, "newest snapshots to keep", {.min = 1});
+  std::string dtype = "f32";
+  c.bind("train.dtype", dtype,
+         "bf16: activations and products in bf16, weights, optimizer, statistics and loss in f32",
+         {.choices = {"f32", "bf16"}});
+  o.net.dtype = *dtype_from_name(dtype);
   c.section("validation", "sliding window over whole volumes");
   c.bind("validation.overlap", o.overlap, "share of a window that its neighbour covers too",
          {.min = 0, .max = 0.9});

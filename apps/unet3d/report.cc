@@ -64,7 +64,7 @@ void add_times(const RunReport& run, train::ReportData& report) {
     if (at == row.end()) continue;
     train::LayerTime& layer = report.layers[at->second];
     column_of(layer, task.phase) += (time.end_us - time.start_us) * 1e-3;
-    layer.predicted_ms += run.model.seconds(tasks, task) * 1e3;
+    layer.predicted_ms += run.model.seconds(task) * 1e3;
   }
 }
 

@@ -31,11 +31,13 @@ struct Running {
   float* out;   ///< sum of exp(scaled score - most) * value, dense
 };
 
-/// scores -> exp(scale * score - most), 0 for keys that a query does not see; rescales what was summed with another maximum.
-void softmax_block(const ScoreBlock& b, float scale, std::int64_t features, float* scores,
-                   const Running& running) {
+/// p = exp(scale * score - most), 0 for keys that a query does not see; rescales what was summed with another maximum.
+template <class T>
+void softmax_block(const ScoreBlock& b, float scale, std::int64_t features, const float* scores,
+                   T* p, const Running& running) {
   for (std::int64_t r = 0; r < b.queries; ++r) {
-    float* row = scores + r * kScoreStride;
+    const float* row = scores + r * kScoreStride;
+    T* to = p + r * kScoreStride;
     const std::int64_t n = b.seen_keys(r);
     constexpr float kLeast = -std::numeric_limits<float>::infinity();
     auto largest = hn::Set(F32(), kLeast);
@@ -47,11 +49,11 @@ void softmax_block(const ScoreBlock& b, float scale, std::int64_t features, floa
     const auto a = hn::Set(F32(), scale), m = hn::Set(F32(), most);
     auto sum = hn::Zero(F32());
     for_each_vector(n, [&](auto access, std::int64_t j) HWY_ATTR {
-      const auto p = exp(hn::MulSub(a, access.load(row + j), m));
-      sum = hn::Add(sum, access.only(p));
-      access.store(p, row + j);
+      const auto value = exp(hn::MulSub(a, access.load(row + j), m));
+      sum = hn::Add(sum, access.only(value));
+      access.store(value, to + j);
     });
-    std::fill(row + n, row + b.keys, 0.0F);
+    std::fill(to + n, to + b.keys, T(0.0F));
     const float total = hn::GetLane(hn::SumOfLanes(F32(), sum));
     const float correction = b.is_first() ? 0.0F : std::exp(before - most);
     running.sum[r] = b.is_first() ? total : running.sum[r] * correction + total;
@@ -65,90 +67,128 @@ void softmax_block(const ScoreBlock& b, float scale, std::int64_t features, floa
   }
 }
 
-void SelfAttention(const KernelArgs& args) {
+template <class T>
+void attend(const KernelArgs& args) {
   const AttentionHeads heads(args, args.in(0));
-  const AttentionWorkspace w(args, heads);
+  const AttentionWorkspace<T> w(args, heads);
   const TensorView &out = args.out(0), &lse = args.out(1);
   const std::int64_t features = heads.features();
   const Running running{w.most, w.sum, w.out};
   heads.for_each([&](std::int64_t n, std::int64_t h) {
-    const HeadPointers head = heads.at(args.in(0), n, h);
+    const HeadPointers<T> head = heads.at<T>(args.in(0), n, h);
     heads.for_each_block([&](const ScoreBlock& b) {
-      const float* queries = head.query + b.first_query * head.row;
+      const T* queries = head.query + b.first_query * head.row;
       heads.scores(b)(queries, head.key + b.first_key * head.row, w.scores, w.scratch);
-      softmax_block(b, heads.scale(), features, w.scores, running);
-      heads.weighted_values(b)(w.scores, head.value + b.first_key * head.row, w.out, w.scratch);
+      softmax_block(b, heads.scale(), features, w.scores, w.p, running);
+      heads.weighted_values(b)(w.p, head.value + b.first_key * head.row, w.out, w.scratch);
       if (!b.is_last()) return;
       for (std::int64_t r = 0; r < b.queries; ++r) {
         const std::int64_t t = b.first_query + r;
-        float* to = element(out, {n, t, h, 0});
+        T* to = element<T>(out, {n, t, h, 0});
         const float* from = w.out + r * features;
         const auto inverse = number(1.0 / static_cast<double>(w.sum[r]));
         for_each_vector(features, [=](auto access, std::int64_t j) HWY_ATTR {
           access.store(hn::Mul(access.load(from + j), inverse), to + j);
         });
-        *element(lse, {n, t, h}) = w.most[r] + std::log(w.sum[r]);
+        *element<float>(lse, {n, t, h}) = w.most[r] + std::log(w.sum[r]);
       }
     });
   });
 }
 
-/// scores -> p, dp -> scale * p * (dp + correction), both 0 for keys that a query does not see.
-void softmax_gradient_block(const ScoreBlock& b, float scale, float* scores, float* dp,
-                            const float* lse, const float* correction) {
+/// p from the scores, ds = scale * p * (dp + correction), both 0 for keys that a query does not see.
+template <class T>
+void softmax_gradient_block(const ScoreBlock& b, float scale, const AttentionWorkspace<T>& w) {
   const auto a = hn::Set(F32(), scale);
   for (std::int64_t r = 0; r < b.queries; ++r) {
-    float *s = scores + r * kScoreStride, *d = dp + r * kScoreStride;
-    const auto l = hn::Set(F32(), lse[r]), c = hn::Set(F32(), correction[r]);
-    const std::int64_t n = b.seen_keys(r);
+    const std::int64_t row = r * kScoreStride, n = b.seen_keys(r);
+    const float *s = w.scores + row, *dp = w.dp + row;
+    T *p = w.p + row, *ds = w.ds + row;
+    const auto lse = hn::Set(F32(), w.most[r]), correction = hn::Set(F32(), w.sum[r]);
     for_each_vector(n, [=](auto access, std::int64_t j) HWY_ATTR {
-      const auto p = exp(hn::MulSub(a, access.load(s + j), l));
-      access.store(p, s + j);
-      access.store(hn::Mul(hn::Mul(a, p), hn::Add(access.load(d + j), c)), d + j);
+      const auto value = exp(hn::MulSub(a, access.load(s + j), lse));
+      access.store(value, p + j);
+      access.store(hn::Mul(hn::Mul(a, value), hn::Add(access.load(dp + j), correction)), ds + j);
     });
-    std::fill(s + n, s + b.keys, 0.0F);
-    std::fill(d + n, d + b.keys, 0.0F);
+    std::fill(p + n, p + b.keys, T(0.0F));
+    std::fill(ds + n, ds + b.keys, T(0.0F));
   }
 }
 
-/// lse and dlse - dout * out of the queries of a block.
+/// lse and dlse - dout * out of the queries of a block, in place of `most` and `sum`.
+template <class T>
 void load_queries(const KernelArgs& args, const ScoreBlock& b, std::int64_t n, std::int64_t h,
-                  const AttentionWorkspace& w) {
+                  const AttentionWorkspace<T>& w) {
   const TensorView &out = args.in(1), &dout = args.in(3);
   for (std::int64_t r = 0; r < b.queries; ++r) {
     const std::int64_t t = b.first_query + r;
-    const float *y = element(out, {n, t, h, 0}), *dy = element(dout, {n, t, h, 0});
+    const T *y = element<T>(out, {n, t, h, 0}), *dy = element<T>(dout, {n, t, h, 0});
     auto dot = hn::Zero(F32());
     for_each_vector(out.extents[3], [&](auto access, std::int64_t j) HWY_ATTR {
       dot = hn::MulAdd(access.load(y + j), access.load(dy + j), dot);
     });
-    const float dlse = args.inputs.size() > 4 ? *element(args.in(4), {n, t, h}) : 0.0F;
-    w.most[r] = *element(args.in(2), {n, t, h});
+    const float dlse = args.inputs.size() > 4 ? *element<float>(args.in(4), {n, t, h}) : 0.0F;
+    w.most[r] = *element<float>(args.in(2), {n, t, h});
     w.sum[r] = dlse - hn::GetLane(hn::SumOfLanes(F32(), dot));
   }
 }
 
-void SelfAttentionGrad(const KernelArgs& args) {
+/// Where the gradient of a head is summed, from 0: in f32.
+template <class T>
+HeadPointers<float> gradient_of(const TensorView& dqkv, std::int64_t n, std::int64_t h,
+                                const AttentionHeads& heads, const AttentionWorkspace<T>& w) {
+  if constexpr (sizeof(T) == sizeof(float)) return heads.at<float>(dqkv, n, h);
+  const std::int64_t features = heads.features();
+  std::fill_n(w.dqkv, heads.tokens() * 3 * features, 0.0F);
+  return {w.dqkv, w.dqkv + features, w.dqkv + 2 * features, 3 * features};
+}
+
+/// The sums of a head to dqkv, where they are not in it.
+template <class T>
+void store_gradient(const TensorView& dqkv, std::int64_t n, std::int64_t h,
+                    const HeadPointers<float>& sums) {
+  if constexpr (sizeof(T) == sizeof(float)) return;
+  for (std::int64_t t = 0; t < dqkv.extents[1]; ++t)
+    for (std::int64_t part = 0; part < dqkv.extents[3]; ++part) {
+      const std::int64_t features = dqkv.extents[4];
+      const float* from = sums.query + t * sums.row + part * features;
+      T* to = element<T>(dqkv, {n, t, h, part});
+      for_each_vector(features, [=](auto access, std::int64_t j)
+                                    HWY_ATTR { access.store(access.load(from + j), to + j); });
+    }
+}
+
+template <class T>
+void attend_grad(const KernelArgs& args) {
   const AttentionHeads heads(args, args.in(0));
-  const AttentionWorkspace w(args, heads);
+  const AttentionWorkspace<T> w(args, heads);
   const TensorView& dqkv = args.out(0);
-  const std::int64_t dout_row = args.in(3).strides[1], drow = dqkv.strides[1];
-  fill_zero(dqkv);
+  const std::int64_t dout_row = args.in(3).strides[1], drow = heads.gradient_row(dqkv);
+  if (dqkv.dtype == DType::f32) fill_zero(dqkv);
   heads.for_each([&](std::int64_t n, std::int64_t h) {
-    const HeadPointers head = heads.at(args.in(0), n, h), d = heads.at(dqkv, n, h);
+    const HeadPointers<T> head = heads.at<T>(args.in(0), n, h);
+    const HeadPointers<float> d = gradient_of(dqkv, n, h, heads, w);
     heads.for_each_block([&](const ScoreBlock& b) {
-      const float* dout = element(args.in(3), {n, b.first_query, h, 0});
+      const T* dout = element<T>(args.in(3), {n, b.first_query, h, 0});
       const std::int64_t query = b.first_query * head.row, key = b.first_key * head.row;
       const std::int64_t dquery = b.first_query * drow, dkey = b.first_key * drow;
       if (b.is_first()) load_queries(args, b, n, h, w);
       heads.scores(b)(head.query + query, head.key + key, w.scores, w.scratch);
       heads.value_products(b, dout_row)(dout, head.value + key, w.dp, w.scratch);
-      softmax_gradient_block(b, heads.scale(), w.scores, w.dp, w.most, w.sum);
-      heads.add_by_key(b, dout_row, drow)(w.scores, dout, d.value + dkey, w.scratch);
-      heads.add_by_key(b, head.row, drow)(w.dp, head.query + query, d.key + dkey, w.scratch);
-      heads.add_by_query(b, drow)(w.dp, head.key + key, d.query + dquery, w.scratch);
+      softmax_gradient_block(b, heads.scale(), w);
+      heads.add_by_key(b, dout_row, drow)(w.p, dout, d.value + dkey, w.scratch);
+      heads.add_by_key(b, head.row, drow)(w.ds, head.query + query, d.key + dkey, w.scratch);
+      heads.add_by_query(b, drow)(w.ds, head.key + key, d.query + dquery, w.scratch);
     });
+    store_gradient<T>(dqkv, n, h, d);
   });
+}
+
+void SelfAttention(const KernelArgs& args) {
+  with_storage(args.in(0).dtype, [&](auto type) { attend<decltype(type)>(args); });
+}
+void SelfAttentionGrad(const KernelArgs& args) {
+  with_storage(args.in(0).dtype, [&](auto type) { attend_grad<decltype(type)>(args); });
 }
 
 }  // namespace

@@ -29,17 +29,18 @@ struct ScoreBlock {
   }
 };
 
-[[nodiscard]] inline float* element(const TensorView& view,
-                                    std::initializer_list<std::int64_t> index) {
+template <class T>
+[[nodiscard]] T* element(const TensorView& view, std::initializer_list<std::int64_t> index) {
   std::int64_t at = 0;
   int i = 0;
   for (const auto x : index) at += x * view.strides[i++];
-  return view.as<float>() + at;
+  return view.as<T>() + at;
 }
 
 /// A head of one sample; `row` elements from token to token.
+template <class T>
 struct HeadPointers {
-  float *query, *key, *value;
+  T *query, *key, *value;
   std::int64_t row;
 };
 
@@ -49,15 +50,25 @@ class AttentionHeads {
   AttentionHeads(const KernelArgs& args, const TensorView& qkv)
       : extents_(qkv.extents),
         row_(qkv.strides[1]),
+        dtype_(qkv.dtype),
         causal_(args.attrs->integer("causal") != 0),
         scale_(args.attrs->real("scale")) {
     if (scale_ == 0) scale_ = 1 / std::sqrt(static_cast<double>(features()));
   }
+  [[nodiscard]] std::int64_t tokens() const { return extents_[1]; }
   [[nodiscard]] std::int64_t features() const { return extents_[4]; }
+  /// Of qkv, and of what the products multiply: probabilities and their gradients too.
+  [[nodiscard]] DType dtype() const { return dtype_; }
   [[nodiscard]] float scale() const { return static_cast<float>(scale_); }
-  [[nodiscard]] HeadPointers at(const TensorView& qkv, std::int64_t n, std::int64_t h) const {
-    return {element(qkv, {n, 0, h, 0}), element(qkv, {n, 0, h, 1}), element(qkv, {n, 0, h, 2}),
-            qkv.strides[1]};
+  template <class T>
+  [[nodiscard]] static HeadPointers<T> at(const TensorView& qkv, std::int64_t n, std::int64_t h) {
+    return {element<T>(qkv, {n, 0, h, 0}), element<T>(qkv, {n, 0, h, 1}),
+            element<T>(qkv, {n, 0, h, 2}), qkv.strides[1]};
+  }
+
+  /// Between tokens of the sums that dqkv is formed of: in place in f32, else in the workspace.
+  [[nodiscard]] std::int64_t gradient_row(const TensorView& dqkv) const {
+    return dtype_ == DType::f32 ? dqkv.strides[1] : 3 * features();
   }
 
   /// body(sample, head)
@@ -69,10 +80,9 @@ class AttentionHeads {
   /// body(block): the key blocks of a query block one after the other.
   template <class Body>
   void for_each_block(const Body& body) const {
-    const std::int64_t tokens = extents_[1];
-    for (std::int64_t q = 0; q < tokens; q += kBlockQueries) {
-      const std::int64_t queries = std::min(kBlockQueries, tokens - q);
-      const std::int64_t end = causal_ ? q + queries : tokens;
+    for (std::int64_t q = 0; q < tokens(); q += kBlockQueries) {
+      const std::int64_t queries = std::min(kBlockQueries, tokens() - q);
+      const std::int64_t end = causal_ ? q + queries : tokens();
       for (std::int64_t k = 0; k < end; k += kBlockKeys)
         body(ScoreBlock{q, queries, k, std::min(kBlockKeys, end - k), end, causal_});
     }
@@ -101,7 +111,8 @@ class AttentionHeads {
                           .a = {1, kScoreStride},
                           .b = {row, 1},
                           .y_row = y_row,
-                          .sum = true});
+                          .sum = true,
+                          .factors = dtype_});
   }
 
  private:
@@ -111,7 +122,8 @@ class AttentionHeads {
                           .k = features(),
                           .a = {query_row, 1},
                           .b = {1, row_},
-                          .y_row = kScoreStride});
+                          .y_row = kScoreStride,
+                          .factors = dtype_});
   }
   [[nodiscard]] MatrixProduct by_query(const ScoreBlock& b, std::int64_t y_row, bool sum) const {
     return MatrixProduct({.m = b.queries,
@@ -120,11 +132,13 @@ class AttentionHeads {
                           .a = {kScoreStride, 1},
                           .b = {row_, 1},
                           .y_row = y_row,
-                          .sum = sum});
+                          .sum = sum,
+                          .factors = dtype_});
   }
 
   Extents extents_;
   std::int64_t row_;
+  DType dtype_;
   bool causal_;
   double scale_;
 };
@@ -132,7 +146,7 @@ class AttentionHeads {
 /// Where the parts of a kernel's workspace lie, forward and backward alike; what the products need comes last.
 struct AttentionLayout {
   WorkspaceLayout layout;
-  std::int64_t scores, dp, out, most, sum, scratch;
+  std::int64_t scores, dp, out, most, sum, p, ds, dqkv, scratch;
 
   explicit AttentionLayout(const AttentionHeads& heads)
       : scores(floats(kBlockQueries * kScoreStride)),
@@ -140,17 +154,28 @@ struct AttentionLayout {
         out(floats(kBlockQueries * heads.features())),
         most(floats(kBlockQueries)),
         sum(floats(kBlockQueries)),
+        p(narrow(heads, kBlockQueries * kScoreStride)),
+        ds(narrow(heads, kBlockQueries * kScoreStride)),
+        dqkv(narrow(heads, 2 * heads.tokens() * 3 * heads.features())),
         scratch(layout.add(0)) {}
 
  private:
   std::int64_t floats(std::int64_t n) {
     return layout.add(n * static_cast<std::int64_t>(sizeof(float)));
   }
+  /// Nothing in f32.
+  std::int64_t narrow(const AttentionHeads& heads, std::int64_t n) {
+    return layout.add(heads.dtype() == DType::bf16 ? 2 * n : 0);
+  }
 };
 
+/// @tparam T of qkv
+template <class T>
 struct AttentionWorkspace {
   float *scores, *dp, *out;
   float *most, *sum;  ///< one a query
+  T *p, *ds;          ///< factors of products: where scores and dp are, if those are of type T
+  float* dqkv;        ///< bf16: sums of a head's gradient [tokens, 3, features]
   std::byte* scratch;
 
   AttentionWorkspace(const KernelArgs& args, const AttentionHeads& heads) {
@@ -164,6 +189,10 @@ struct AttentionWorkspace {
     out = floats(at.out);
     most = floats(at.most);
     sum = floats(at.sum);
+    constexpr bool kIsF32 = sizeof(T) == sizeof(float);
+    p = reinterpret_cast<T*>(base + (kIsF32 ? at.scores : at.p));
+    ds = reinterpret_cast<T*>(base + (kIsF32 ? at.dp : at.ds));
+    dqkv = floats(at.dqkv);
     scratch = base + at.scratch;
   }
 };
@@ -176,7 +205,8 @@ struct AttentionWorkspace {
   heads.for_each_block([&](const ScoreBlock& b) {
     need(heads.scores(b));
     if (args.inputs.size() == 1) return need(heads.weighted_values(b));
-    const std::int64_t dout_row = args.in(3).strides[1], drow = args.out(0).strides[1];
+    const std::int64_t dout_row = args.in(3).strides[1];
+    const std::int64_t drow = heads.gradient_row(args.out(0));
     need(heads.value_products(b, dout_row));
     need(heads.add_by_key(b, dout_row, drow));
     need(heads.add_by_key(b, args.in(0).strides[1], drow));

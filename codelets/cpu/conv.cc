@@ -289,7 +289,11 @@ void run_weights(const Problem& p, const Call& call, std::byte* workspace) {
     const std::int64_t first = i * call.samples_per_call;
     const void* x = call.wide.read(workspace, first, call.samples_per_call);
     const void* dy = call.narrow.read(workspace, first, call.samples_per_call);
-    run(*call.primitive, {x, dy, dw}, workspace + call.scratchpad_at);
+    void* scratchpad = workspace + call.scratchpad_at;
+    // For some shapes oneDNN 3.2 multiplies by 0 what it has never written there in bf16: it must not be NaN.
+    if (call.compute == DType::bf16)
+      std::memset(scratchpad, 0, static_cast<std::size_t>(call.primitive->scratchpad_bytes()));
+    run(*call.primitive, {x, dy, dw}, scratchpad);
     run(weight_reorder(p, call, p.accumulate || i > 0), {dw, p.weight.data}, nullptr);
   }
 }

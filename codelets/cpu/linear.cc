@@ -30,6 +30,11 @@ struct Halves {
       : first(part_of(view, 0, count)), second(part_of(view, count, view.rank())) {}
 };
 
+/// Element `i` of the memory of a view.
+std::byte* at(const TensorView& view, std::int64_t i) {
+  return static_cast<std::byte*>(view.data) + i * static_cast<std::int64_t>(size_of(view.dtype));
+}
+
 /// y[R, C] = sum_S a[R, S] b[S, C] (+ bias[C]) over groups R, S, C of dimensions.
 class Contraction {
  public:
@@ -39,6 +44,8 @@ class Contraction {
       : rows_({&a.first, &y.first}),
         terms_({&a.second, &b.first}),
         columns_(columns(b.second, y.second, bias)),
+        factors_(a.first.dtype),
+        result_(y.first.dtype),
         accumulate_(accumulate),
         has_bias_(bias != nullptr) {
     HPDLF_ASSERT(columns_.stride(1) == 1 || columns_.length() == 1,
@@ -51,15 +58,17 @@ class Contraction {
         terms_.count() > 1 ? std::max(first, product(false).scratch_bytes()) : first);
   }
 
-  void run(const float* a, const float* b, float* y, const float* bias, std::byte* scratch) const {
+  /// @param a, b, y the operands whose groups were given. @param bias nullptr: none
+  void run(const TensorView& a, const TensorView& b, const TensorView& y, const float* bias,
+           std::byte* scratch) const {
     const MatrixProduct first = product(true);
     const MatrixProduct later = terms_.count() > 1 ? product(false) : first;
     rows_.for_each([&](const std::int64_t* row) {
       columns_.for_each([&](const std::int64_t* column) {
         bool is_first = true;
         terms_.for_each([&](const std::int64_t* term) {
-          (is_first ? first : later)(a + row[0] + term[0], b + term[1] + column[0],
-                                     y + row[1] + column[1], scratch,
+          (is_first ? first : later)(at(a, row[0] + term[0]), at(b, term[1] + column[0]),
+                                     at(y, row[1] + column[1]), scratch,
                                      has_bias_ ? bias + column[2] : nullptr);
           is_first = false;
         });
@@ -79,10 +88,13 @@ class Contraction {
                           .b = {terms_.stride(1), columns_.stride(0)},
                           .y_row = rows_.stride(1),
                           .sum = accumulate_ || !first,
-                          .bias = has_bias_ && first});
+                          .bias = has_bias_ && first,
+                          .factors = factors_,
+                          .result = result_});
   }
 
   Rows rows_, terms_, columns_;
+  DType factors_, result_;
   bool accumulate_, has_bias_;
 };
 
@@ -126,8 +138,7 @@ template <Contraction (*contraction)(const KernelArgs&)>
 void run_contraction(const KernelArgs& args) {
   const float* bias =
       contraction == linear && bias_of(args) != nullptr ? args.in(2).as<float>() : nullptr;
-  contraction(args).run(args.in(0).as<float>(), args.in(1).as<float>(), args.out(0).as<float>(),
-                        bias, args.workspace.data());
+  contraction(args).run(args.in(0), args.in(1), args.out(0), bias, args.workspace.data());
 }
 
 template <Contraction (*contraction)(const KernelArgs&)>

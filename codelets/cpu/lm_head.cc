@@ -24,7 +24,8 @@ namespace {
 /// At most `limit`; NaN stays NaN.
 HWY_INLINE VF32 at_most(VF32 v, VF32 limit) { return hn::IfThenElse(hn::Gt(v, limit), limit, v); }
 
-float dot(const float* a, const float* b, std::int64_t n) {
+template <class T>
+float dot(const T* a, const T* b, std::int64_t n) {
   auto sum = hn::Zero(F32());
   for_each_vector(n, [&](auto access, std::int64_t i) HWY_ATTR {
     sum = hn::MulAdd(access.load(a + i), access.load(b + i), sum);
@@ -47,25 +48,26 @@ void add_exponentials(const float* scores, const HeadBlock& b, const float* shif
   }
 }
 
-void LmHeadSums(const KernelArgs& args) {
+template <class T>
+void head_sums(const KernelArgs& args) {
   const TensorView &x = args.in(0), &table = args.in(1), &rows = args.in(2), &s = args.out(0);
   const TokenRuns runs({&x, &rows}, {&s});
   const HeadProducts products(x, table, runs.stride(0));
-  const HeadWorkspace w(args);
+  const HeadWorkspace<T> w(args);
   const auto tokens = static_cast<std::size_t>(runs.length());
   std::vector<float> shift(tokens);
   std::vector<double> sums(tokens);
   runs.for_each([&](const std::int64_t* at) {
-    const float* xs = x.as<float>() + at[0];
+    const T* xs = x.as<T>() + at[0];
     for (std::size_t r = 0; r < tokens; ++r) {
       const auto i = static_cast<std::int64_t>(r);
-      shift[r] = dot(xs + i * runs.stride(0), rows.as<float>() + at[1] + i * runs.stride(1),
-                     x.extents.back());
+      shift[r] =
+          dot(xs + i * runs.stride(0), rows.as<T>() + at[1] + i * runs.stride(1), x.extents.back());
       sums[r] = 0;
     }
     for_each_head_block(runs.length(), table.extents[0], [&](const HeadBlock& b) {
       products.scores(b)(xs + b.first_token * runs.stride(0),
-                         table.as<float>() + b.first_word * table.strides[0], w.scores, w.scratch);
+                         table.as<T>() + b.first_word * table.strides[0], w.scores, w.scratch);
       add_exponentials(w.scores, b, shift.data() + b.first_token, sums.data() + b.first_token);
     });
     for (std::size_t r = 0; r < tokens; ++r)
@@ -80,30 +82,32 @@ struct Token {
   std::int64_t target;
 };
 
-/// scores -> weight * (softmax - one at the target).
-void gradient_by_scores(float* scores, const HeadBlock& b, const Token* tokens) {
+/// weight * (softmax - one at the target).
+template <class T>
+void gradient_by_scores(const float* scores, const HeadBlock& b, const Token* tokens, T* dscores) {
   for (std::int64_t r = 0; r < b.tokens; ++r) {
-    float* row = scores + r * kHeadStride;
+    const float* row = scores + r * kHeadStride;
+    T* drow = dscores + r * kHeadStride;
     const Token& token = tokens[r];
     const auto lse = hn::Set(F32(), token.lse), weight = hn::Set(F32(), token.weight);
     for_each_vector(b.words, [=](auto access, std::int64_t j) HWY_ATTR {
       const auto log_p = at_most(hn::Sub(access.load(row + j), lse), hn::Zero(F32()));
-      access.store(hn::Mul(weight, exp(log_p)), row + j);
+      access.store(hn::Mul(weight, exp(log_p)), drow + j);
     });
     const std::int64_t at = token.target - b.first_word;
-    if (at >= 0 && at < b.words) row[at] -= token.weight;
+    if (at >= 0 && at < b.words) drow[at] = T(static_cast<float>(drow[at]) - token.weight);
   }
 }
 
 /// The tokens of a run that starts at `at`; views x, target_rows, dx, targets, s, ds.
+template <class T>
 std::vector<Token> tokens_of(const KernelArgs& args, const TokenRuns& runs,
                              const std::int64_t* at) {
   const TensorView &x = args.in(0), &rows = args.in(2), &targets = args.in(3);
   std::vector<Token> tokens;
   for (std::int64_t r = 0; r < runs.length(); ++r) {
     const auto offset = [&](int view) { return at[view] + r * runs.stride(view); };
-    const float shift =
-        dot(x.as<float>() + offset(0), rows.as<float>() + offset(1), x.extents.back());
+    const float shift = dot(x.as<T>() + offset(0), rows.as<T>() + offset(1), x.extents.back());
     const double s = args.in(4).as<double>()[offset(4)], ds = args.in(5).as<double>()[offset(5)];
     tokens.push_back({.lse = static_cast<float>(static_cast<double>(shift) + std::log(s)),
                       .weight = static_cast<float>(ds * s),
@@ -112,27 +116,35 @@ std::vector<Token> tokens_of(const KernelArgs& args, const TokenRuns& runs,
   return tokens;
 }
 
-void LmHeadSumsGrad(const KernelArgs& args) {
+template <class T>
+void head_sums_grad(const KernelArgs& args) {
   const TensorView &x = args.in(0), &table = args.in(1), &dtable = args.out(0), &dx = args.out(1);
   const TokenRuns runs({&x, &args.in(2), &dx}, {&args.in(3), &args.in(4), &args.in(5)});
   const HeadProducts products(x, table, runs.stride(0));
-  const HeadWorkspace w(args);
+  const HeadWorkspace<T> w(args);
   bool sum_table = args.accumulate;
   runs.for_each([&](const std::int64_t* at) {
-    const std::vector<Token> tokens = tokens_of(args, runs, at);
+    const std::vector<Token> tokens = tokens_of<T>(args, runs, at);
     for_each_head_block(runs.length(), table.extents[0], [&](const HeadBlock& b) {
-      const float* xs = x.as<float>() + at[0] + b.first_token * runs.stride(0);
-      const float* words = table.as<float>() + b.first_word * table.strides[0];
+      const T* xs = x.as<T>() + at[0] + b.first_token * runs.stride(0);
+      const T* words = table.as<T>() + b.first_word * table.strides[0];
       float* dwords = dtable.as<float>() + b.first_word * dtable.strides[0];
       float* dxs = dx.as<float>() + at[2] + b.first_token * runs.stride(2);
       products.scores(b)(xs, words, w.scores, w.scratch);
-      gradient_by_scores(w.scores, b, tokens.data() + b.first_token);
-      products.by_token(b, runs.stride(2))(w.scores, words, dxs, w.scratch);
-      products.by_word(b, dtable.strides[0], sum_table || b.first_token > 0)(w.scores, xs, dwords,
+      gradient_by_scores(w.scores, b, tokens.data() + b.first_token, w.dscores);
+      products.by_token(b, runs.stride(2))(w.dscores, words, dxs, w.scratch);
+      products.by_word(b, dtable.strides[0], sum_table || b.first_token > 0)(w.dscores, xs, dwords,
                                                                              w.scratch);
     });
     sum_table = true;
   });
+}
+
+void LmHeadSums(const KernelArgs& args) {
+  with_storage(args.in(0).dtype, [&](auto type) { head_sums<decltype(type)>(args); });
+}
+void LmHeadSumsGrad(const KernelArgs& args) {
+  with_storage(args.in(0).dtype, [&](auto type) { head_sums_grad<decltype(type)>(args); });
 }
 
 }  // namespace

@@ -67,7 +67,7 @@ class TokenRuns {
 class HeadProducts {
  public:
   HeadProducts(const TensorView& x, const TensorView& table, std::int64_t x_row)
-      : channels_(x.extents.back()), x_row_(x_row), table_row_(table.strides[0]) {}
+      : channels_(x.extents.back()), x_row_(x_row), table_row_(table.strides[0]), dtype_(x.dtype) {}
 
   /// x table'
   [[nodiscard]] MatrixProduct scores(const HeadBlock& b) const {
@@ -76,7 +76,8 @@ class HeadProducts {
                           .k = channels_,
                           .a = {x_row_, 1},
                           .b = {1, table_row_},
-                          .y_row = kHeadStride});
+                          .y_row = kHeadStride,
+                          .factors = dtype_});
   }
   /// dx (+)= dscores table, the first words write
   [[nodiscard]] MatrixProduct by_token(const HeadBlock& b, std::int64_t dx_row) const {
@@ -86,7 +87,8 @@ class HeadProducts {
                           .a = {kHeadStride, 1},
                           .b = {table_row_, 1},
                           .y_row = dx_row,
-                          .sum = b.first_word > 0});
+                          .sum = b.first_word > 0,
+                          .factors = dtype_});
   }
   /// dtable (+)= dscores' x
   [[nodiscard]] MatrixProduct by_word(const HeadBlock& b, std::int64_t dtable_row, bool sum) const {
@@ -96,21 +98,31 @@ class HeadProducts {
                           .a = {1, kHeadStride},
                           .b = {x_row_, 1},
                           .y_row = dtable_row,
-                          .sum = sum});
+                          .sum = sum,
+                          .factors = dtype_});
   }
 
  private:
   std::int64_t channels_, x_row_, table_row_;
+  DType dtype_;
 };
 
+/// @tparam T of x and the table
+template <class T>
 struct HeadWorkspace {
-  static constexpr std::int64_t kScoreBytes =
-      kHeadTokens * kHeadStride * static_cast<std::int64_t>(sizeof(float));
+  static constexpr std::int64_t kScores = kHeadTokens * kHeadStride;
+  /// Gradients by scores are multiplied: they are of type T, in the place of the scores if that is theirs.
+  static constexpr std::int64_t kBytes =
+      kScores *
+      static_cast<std::int64_t>(sizeof(float) + (sizeof(T) < sizeof(float) ? sizeof(T) : 0));
   float* scores;
+  T* dscores;
   std::byte* scratch;
   explicit HeadWorkspace(const KernelArgs& args)
       : scores(reinterpret_cast<float*>(args.workspace.data())),
-        scratch(args.workspace.data() + kScoreBytes) {}
+        scratch(args.workspace.data() + kBytes) {
+    dscores = reinterpret_cast<T*>(sizeof(T) < sizeof(float) ? scores + kScores : scores);
+  }
 };
 
 /// For LmHeadSums (one output) and its gradient (two).
@@ -135,7 +147,9 @@ struct HeadWorkspace {
                         need(products.by_word(b, args.out(0).strides[0], false));
                         need(products.by_word(b, args.out(0).strides[0], true));
                       });
-  return static_cast<std::size_t>(HeadWorkspace::kScoreBytes + scratch);
+  const std::int64_t blocks =
+      x.dtype == DType::bf16 ? HeadWorkspace<bfloat16>::kBytes : HeadWorkspace<float>::kBytes;
+  return static_cast<std::size_t>(blocks + scratch);
 }
 
 }  // namespace hpdlf::codelets

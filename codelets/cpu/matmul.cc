@@ -137,8 +137,8 @@ struct Call {
       : compute(p.a.dtype == DType::bf16 && !onednn::has_bf16() ? DType::f32 : p.a.dtype),
         a(p.a, compute, false, layout),
         b(p.b, compute, false, layout),
-        y(p.y, compute, p.accumulate && p.has_post_operations(), layout),
-        c(p.has_c ? Staged(p.c, compute, false, layout) : Staged()),
+        y(p.y, wide_or(compute, p.y), p.accumulate && p.has_post_operations(), layout),
+        c(p.has_c ? Staged(p.c, wide_or(compute, p.c), false, layout) : Staged()),
         sum(p.accumulate && !y.is_copied),
         primitive(&onednn::primitive_for(key(p), [&] { return make(p); })),
         scratchpad_at(layout.add(primitive->scratchpad_bytes())) {}
@@ -156,8 +156,14 @@ struct Call {
         .add(b.view.extents)
         .add(b.view.strides)
         .add(y.view.strides);
-    if (p.has_c) key.add(c.view.extents).add(c.view.strides);
+    key.add(y.view.dtype);
+    if (p.has_c) key.add(c.view.dtype).add(c.view.extents).add(c.view.strides);
     return key;
+  }
+
+  /// Products of bf16 may be added to f32, and a summand may be f32.
+  static DType wide_or(DType compute, const TensorView& view) {
+    return view.dtype == DType::f32 ? DType::f32 : compute;
   }
 
   [[nodiscard]] Primitive make(const Problem& p) const {

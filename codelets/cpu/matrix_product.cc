@@ -1,5 +1,7 @@
 #include "codelets/cpu/matrix_product.hpp"
 
+#include "codelets/cpu/workspace_layout.hpp"
+
 namespace hpdlf::codelets {
 namespace {
 
@@ -12,28 +14,29 @@ bool is_for_sgemm(const MatrixProductShape& s) {
   constexpr std::int64_t kPage = 4096 / sizeof(float), kFewestRows = 64, kFewestColumns = 256,
                          kShortSum = 64, kTransposedSum = 192;
   const bool is_good_as_it_is = s.a.column != 1 && s.b.row % kPage != 0;
-  return s.b.column == 1 && !s.bias && s.n >= kFewestColumns && s.m >= kFewestRows &&
-         s.k >= (is_good_as_it_is ? kTransposedSum : kShortSum);
+  return s.factors == DType::f32 && s.b.column == 1 && !s.bias && s.n >= kFewestColumns &&
+         s.m >= kFewestRows && s.k >= (is_good_as_it_is ? kTransposedSum : kShortSum);
 }
 
 onednn::Key key_of(const MatrixProductShape& s) {
   onednn::Key key("product");
   for (const std::int64_t v : {s.m, s.n, s.k, s.a.row, s.a.column, s.b.row, s.b.column, s.y_row})
     key.add(v);
-  return key.add(s.sum).add(s.bias);
+  return key.add(s.sum).add(s.bias).add(s.factors).add(s.result);
 }
 
 /// One row has no stride; oneDNN refuses some that say nothing.
-dnnl::memory::desc desc_of(std::int64_t rows, std::int64_t columns, const MatrixStrides& strides) {
+dnnl::memory::desc desc_of(DType dtype, std::int64_t rows, std::int64_t columns,
+                           const MatrixStrides& strides) {
   const std::int64_t between_rows = rows > 1 ? strides.row : strides.column == 1 ? columns : 1;
-  return onednn::strided_desc(DType::f32, {rows, columns}, {between_rows, strides.column});
+  return onednn::strided_desc(dtype, {rows, columns}, {between_rows, strides.column});
 }
 
 Primitive make_product(const MatrixProductShape& s) {
-  const auto a = desc_of(s.m, s.k, s.a);
-  const auto b = desc_of(s.k, s.n, s.b);
-  const auto y = desc_of(s.m, s.n, {s.y_row, 1});
-  const auto bias = s.bias ? desc_of(1, s.n, {s.n, 1}) : dnnl::memory::desc();
+  const auto a = desc_of(s.factors, s.m, s.k, s.a);
+  const auto b = desc_of(s.factors, s.k, s.n, s.b);
+  const auto y = desc_of(s.result, s.m, s.n, {s.y_row, 1});
+  const auto bias = s.bias ? desc_of(DType::f32, 1, s.n, {s.n, 1}) : dnnl::memory::desc();
   const dnnl::matmul::primitive_desc desc(onednn::cpu_engine(), a, b, bias, y,
                                           onednn::primitive_attributes(s.sum));
   std::vector<Primitive::Argument> arguments = {
@@ -42,23 +45,81 @@ Primitive make_product(const MatrixProductShape& s) {
   return onednn::make_primitive(desc, dnnl::matmul(desc), std::move(arguments));
 }
 
+bool must_widen(const MatrixProductShape& s) {
+  return s.factors == DType::bf16 && !onednn::has_bf16();
+}
+
+/// The product of dense f32 copies of a and b, to a copy of y if that is bf16.
+MatrixProductShape widened(MatrixProductShape s) {
+  s.factors = DType::f32;
+  s.a = {s.k, 1};
+  s.b = {s.n, 1};
+  if (s.result == DType::f32) return s;
+  s.result = DType::f32;
+  s.y_row = s.n;
+  s.sum = false;
+  return s;
+}
+
+/// Where the copies lie in the scratch memory; what the product needs comes last.
+struct WideCopies {
+  WorkspaceLayout layout;
+  std::int64_t a, b, y, product;
+  explicit WideCopies(const MatrixProductShape& s)
+      : a(layout.add(4 * s.m * s.k)),
+        b(layout.add(4 * s.k * s.n)),
+        y(layout.add(s.result == DType::f32 ? 0 : 4 * s.m * s.n)),
+        product(layout.add(0)) {}
+};
+
+TensorView matrix(const void* data, DType dtype, std::int64_t rows, std::int64_t columns,
+                  const MatrixStrides& strides) {
+  TensorView view = TensorView::dense(const_cast<void*>(data), dtype, {rows, columns});
+  view.strides = {strides.row, strides.column};
+  return view;
+}
+
 }  // namespace
 
 MatrixProduct::MatrixProduct(const MatrixProductShape& shape) : shape_(shape) {
-  if (!is_for_sgemm(shape))
-    product_ = &onednn::primitive_for(key_of(shape), [&] { return make_product(shape); });
+  const MatrixProductShape s = must_widen(shape) ? widened(shape) : shape;
+  if (!is_for_sgemm(s))
+    product_ = &onednn::primitive_for(key_of(s), [&] { return make_product(s); });
 }
 
 std::int64_t MatrixProduct::scratch_bytes() const {
-  return product_ != nullptr ? product_->scratchpad_bytes() : 0;
+  const std::int64_t copies = must_widen(shape_) ? WideCopies(shape_).product : 0;
+  return copies + (product_ != nullptr ? product_->scratchpad_bytes() : 0);
 }
 
-void MatrixProduct::operator()(const float* a, const float* b, float* y, std::byte* scratch,
+void MatrixProduct::widen(const void* a, const void* b, void* y, std::byte* scratch,
+                          const float* bias) const {
+  const MatrixProductShape& s = shape_;
+  const WideCopies copies(s);
+  const auto copy = [](const TensorView& from, const TensorView& to, bool sum) {
+    run(onednn::reorder(from, to, sum), {from.data, to.data}, nullptr);
+  };
+  copy(matrix(a, s.factors, s.m, s.k, s.a),
+       matrix(scratch + copies.a, DType::f32, s.m, s.k, {s.k, 1}), false);
+  copy(matrix(b, s.factors, s.k, s.n, s.b),
+       matrix(scratch + copies.b, DType::f32, s.k, s.n, {s.n, 1}), false);
+  const bool is_f32 = s.result == DType::f32;
+  const MatrixProduct product(widened(s));
+  product(scratch + copies.a, scratch + copies.b, is_f32 ? y : scratch + copies.y,
+          scratch + copies.product, bias);
+  if (!is_f32)
+    copy(matrix(scratch + copies.y, DType::f32, s.m, s.n, {s.n, 1}),
+         matrix(y, s.result, s.m, s.n, {s.y_row, 1}), s.sum);
+}
+
+void MatrixProduct::operator()(const void* a, const void* b, void* y, std::byte* scratch,
                                const float* bias) const {
   const MatrixProductShape& s = shape_;
+  if (must_widen(s)) return widen(a, b, y, scratch, bias);
   if (product_ == nullptr)
-    onednn::sgemm({s.m, s.n, s.k, s.a.row, s.a.column, s.b.row, s.b.column, s.y_row, s.sum}, a, b,
-                  y);
+    onednn::sgemm({s.m, s.n, s.k, s.a.row, s.a.column, s.b.row, s.b.column, s.y_row, s.sum},
+                  static_cast<const float*>(a), static_cast<const float*>(b),
+                  static_cast<float*>(y));
   else if (s.bias)
     run(*product_, {a, b, y, bias}, scratch);
   else

@@ -1,4 +1,5 @@
-// Products of plain f32 matrices by oneDNN on the calling thread: the inner piece of kernels that multiply matrices among other things.
+// Products of plain matrices of f32 or bf16 by oneDNN on the calling thread: the inner piece of kernels that multiply matrices among other
+// things. Sums are f32 whatever is multiplied.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstddef>
@@ -13,13 +14,15 @@ struct MatrixStrides {
   std::int64_t row = 1, column = 1;
 };
 
-/// y[m, n] = sum_k a[m, k] b[k, n] (+ bias[n]).
+/// y[m, n] = sum_k a[m, k] b[k, n] (+ bias[n], f32).
 struct MatrixProductShape {
   std::int64_t m = 1, n = 1, k = 1;
   MatrixStrides a, b;
   std::int64_t y_row = 1;  ///< stride between rows of y; columns lie densely
   bool sum = false;        ///< added to y
   bool bias = false;
+  DType factors = DType::f32;  ///< of a and b: f32 or bf16
+  DType result = DType::f32;   ///< of y: f32, or bf16 if the factors are
 };
 
 class MatrixProduct {
@@ -29,10 +32,12 @@ class MatrixProduct {
 
   [[nodiscard]] std::int64_t scratch_bytes() const;
   /// @param scratch 64-byte aligned, scratch_bytes() long. @param bias only if the shape has one.
-  void operator()(const float* a, const float* b, float* y, std::byte* scratch,
+  void operator()(const void* a, const void* b, void* y, std::byte* scratch,
                   const float* bias = nullptr) const;
 
  private:
+  void widen(const void* a, const void* b, void* y, std::byte* scratch, const float* bias) const;
+
   MatrixProductShape shape_;
   const onednn::Primitive* product_ = nullptr;  ///< nullptr: by sgemm
 };

@@ -3,21 +3,22 @@
 #pragma once
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace hpdlf::codelets {
 
-/// Planes of rows of dense memory.
+/// Planes of rows of dense memory; strides and lengths in bytes.
 struct RowsToPrefetch {
-  const float* base = nullptr;
-  std::int64_t planes = 0, plane_stride = 0, rows = 0, row_stride = 0, row_floats = 0;
+  const std::byte* base = nullptr;
+  std::int64_t planes = 0, plane_stride = 0, rows = 0, row_stride = 0, row_bytes = 0;
 };
 
 /// Walks over regions a few cache lines at a time.
 class Prefetcher {
  public:
   void add(const RowsToPrefetch& region) {
-    if (region.planes <= 0 || region.rows <= 0 || region.row_floats <= 0) return;
+    if (region.planes <= 0 || region.rows <= 0 || region.row_bytes <= 0) return;
     regions_[static_cast<std::size_t>(count_++)] = region;
     left_ += region.planes * region.rows * lines_of(region);
   }
@@ -31,7 +32,7 @@ class Prefetcher {
       const RowsToPrefetch& r = regions_[static_cast<std::size_t>(region_)];
       constexpr int kRead = 0, kSecondLevel = 2;  // L2: the first level is the computation's
       __builtin_prefetch(
-          r.base + plane_ * r.plane_stride + row_ * r.row_stride + line_ * kLineFloats, kRead,
+          r.base + plane_ * r.plane_stride + row_ * r.row_stride + line_ * kLineBytes, kRead,
           kSecondLevel);
       --left_;
       if (++line_ < lines_of(r)) continue;
@@ -45,9 +46,9 @@ class Prefetcher {
   }
 
  private:
-  static constexpr std::int64_t kLineFloats = 16;
+  static constexpr std::int64_t kLineBytes = 64;
   static std::int64_t lines_of(const RowsToPrefetch& r) {
-    return (r.row_floats + kLineFloats - 1) / kLineFloats;
+    return (r.row_bytes + kLineBytes - 1) / kLineBytes;
   }
   std::array<RowsToPrefetch, 2> regions_{};
   int count_ = 0, region_ = 0;

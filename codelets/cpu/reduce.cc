@@ -28,6 +28,17 @@ HWY_INLINE VD load_f64(const float* p) {
   return hn::PromoteTo(D(), hn::LoadU(hn::Rebind<float, D>(), p));
 }
 HWY_INLINE VD load_f64(const double* p) { return hn::LoadU(D(), p); }
+HWY_INLINE VD load_f64(const bfloat16* p) {
+  const hn::Rebind<float, D> d32;
+  const hn::RebindToUnsigned<decltype(d32)> bits;
+  const hn::Rebind<std::uint16_t, D> d16;
+  const auto high = hn::LoadU(d16, reinterpret_cast<const std::uint16_t*>(p));
+  return hn::PromoteTo(D(), hn::BitCast(d32, hn::ShiftLeft<16>(hn::PromoteTo(bits, high))));
+}
+/// One element.
+HWY_INLINE double to_f64(float x) { return x; }
+HWY_INLINE double to_f64(double x) { return x; }
+HWY_INLINE double to_f64(bfloat16 x) { return static_cast<float>(x); }
 
 struct SumOp {
   static constexpr double kStart = 0;
@@ -70,7 +81,7 @@ HWY_INLINE void add_row(double* HWY_RESTRICT acc, const T* HWY_RESTRICT x, std::
   std::int64_t j = 0;
   for (; j + step <= n; j += step)
     hn::StoreU(Op::add(hn::LoadU(d, acc + j), load_f64(x + j)), d, acc + j);
-  for (; j < n; ++j) acc[j] = Op::add(acc[j], static_cast<double>(x[j]));
+  for (; j < n; ++j) acc[j] = Op::add(acc[j], to_f64(x[j]));
 }
 
 /// One output: a run of n elements, in four registers so that the additions do not wait for each other.
@@ -87,7 +98,7 @@ HWY_INLINE double add_run(double acc, const T* x, std::int64_t n) {
   HWY_ALIGN double lane[HWY_MAX_BYTES / sizeof(double)];
   hn::Store(Op::join(Op::join(sum[0], sum[1]), Op::join(sum[2], sum[3])), d, lane);
   for (std::int64_t k = 0; k < step; ++k) acc = Op::join(acc, lane[k]);
-  for (; i < n; ++i) acc = Op::add(acc, static_cast<double>(x[i]));
+  for (; i < n; ++i) acc = Op::add(acc, to_f64(x[i]));
   return acc;
 }
 
@@ -102,16 +113,17 @@ void reduce_block(const ReducePlan& plan, const T* x, std::int64_t width, std::i
   });
 }
 
-template <class Op, class T>
+/// @tparam T of x. @tparam Y of y.
+template <class Op, class T, class Y = T>
 void reduce(const TensorView& x, const TensorView& y, const ReducePlan& plan, double scale) {
   const T* from = x.as<T>();
-  T* to = y.as<T>();
+  Y* to = y.as<Y>();
   if (plan.kept() == 1) {
     plan.for_each_kept([&](std::int64_t in, std::int64_t out) {
       double acc = Op::kStart;
       plan.for_each_reduced(
           [&](std::int64_t offset) { acc = add_run<Op>(acc, from + in + offset, plan.rows()); });
-      to[out] = static_cast<T>(acc * scale);
+      to[out] = static_cast<Y>(acc * scale);
     });
     return;
   }
@@ -130,7 +142,7 @@ void reduce(const TensorView& x, const TensorView& y, const ReducePlan& plan, do
         double total = acc[static_cast<std::size_t>(c)];
         for (std::int64_t i = c + width; i < used; i += width)
           total = Op::join(total, acc[static_cast<std::size_t>(i)]);
-        to[out + begin + c] = static_cast<T>(total * scale);
+        to[out + begin + c] = static_cast<Y>(total * scale);
       }
     }
   });
@@ -143,6 +155,8 @@ void run_reduction(const KernelArgs& args, double scale = 1) {
   const ReducePlan plan(x, y, *args.attrs);
   if (x.dtype == DType::f32)
     reduce<Op, float>(x, y, plan, scale);
+  else if (x.dtype == DType::bf16)
+    reduce<Op, bfloat16, float>(x, y, plan, scale);
   else
     reduce<Op, double>(x, y, plan, scale);
 }
@@ -307,6 +321,10 @@ bool is_f32_or_f64(const KernelArgs& args) {
   const DType dtype = args.out(0).dtype;
   return (dtype == DType::f32 || dtype == DType::f64) && args.in(0).dtype == dtype;
 }
+bool is_summable(const KernelArgs& args) {
+  return is_f32_or_f64(args) ||
+         (args.in(0).dtype == DType::bf16 && args.out(0).dtype == DType::f32);
+}
 /// A count for each element of y.
 std::size_t count_bytes(const KernelArgs& args) {
   return static_cast<std::size_t>(args.in(1).bytes());
@@ -317,7 +335,10 @@ void register_reduce_cpu(KernelRegistry& registry) {
   const auto add = [&](const char* op, void (*run)(const KernelArgs&)) {
     registry.add({.op = op, .variant = "simd", .run = run, .supports = is_f32_or_f64});
   };
-  add("ReduceSum", HPDLF_SIMD_KERNEL(ReduceSum));
+  registry.add({.op = "ReduceSum",
+                .variant = "simd",
+                .run = HPDLF_SIMD_KERNEL(ReduceSum),
+                .supports = is_summable});
   add("ReduceSumSquare", HPDLF_SIMD_KERNEL(ReduceSumSquare));
   add("ReduceMean", HPDLF_SIMD_KERNEL(ReduceMean));
   add("ReduceMax", HPDLF_SIMD_KERNEL(ReduceMax));

@@ -35,12 +35,13 @@ struct TileBlock {
 };
 
 /// Transforms the inputs of a block in one plane of x to `out`: tile 0, line 0 of the plane's slot.
+template <class T>
 class PlaneTransform {
  public:
   PlaneTransform(const Problem& p, const Blocking& blocking, float* strip)
       : p_(p), b_(blocking), strip_(strip) {}
 
-  void run(std::int64_t sample, const float* plane, const TileBlock& block, float* out) const {
+  void run(std::int64_t sample, const T* plane, const TileBlock& block, float* out) const {
     for (std::int64_t r = 0; r < block.rows; ++r)
       for (std::int64_t line = 0; line < p_.c_lines(); ++line)
         for_each_vector_of_line(
@@ -56,7 +57,7 @@ class PlaneTransform {
 
  private:
   template <class Access, class Value>
-  HWY_INLINE void transform_row(const Access& access, const Value& value, const float* plane,
+  HWY_INLINE void transform_row(const Access& access, const Value& value, const T* plane,
                                 const TileBlock& block, std::int64_t r, float* out) const {
     const std::int64_t columns = block.columns * kOut + 2;
     transform_columns(access, value, plane, (block.row0 + r) * kOut - p_.axes[1].pad_lo,
@@ -76,9 +77,9 @@ class PlaneTransform {
 
   /// The transform along H of `columns` columns from (h0, w0) on, to the strip.
   template <class Access, class Value>
-  HWY_INLINE void transform_columns(const Access& access, const Value& value, const float* plane,
+  HWY_INLINE void transform_columns(const Access& access, const Value& value, const T* plane,
                                     std::int64_t h0, std::int64_t w0, std::int64_t columns) const {
-    const float* rows[kIn];  // nullptr: padding
+    const T* rows[kIn];  // nullptr: padding
     for (std::int64_t i = 0; i < kIn; ++i)
       rows[i] = h0 + i >= 0 && h0 + i < p_.axes[1].wide
                     ? plane + (h0 + i) * p_.x_strides[1] + w0 * p_.x_strides[2]
@@ -109,6 +110,7 @@ class PlaneTransform {
 
 /// Transforms the inputs of a block in six planes of x to a pass's points, at `out`: tile 0, line 0 of the layer. Along a row of tiles a
 /// window of six columns, transformed along D and H, moves on by four.
+template <class T>
 class CubeTransform {
  public:
   CubeTransform(const Problem& p, const Blocking& blocking, float* window)
@@ -121,7 +123,7 @@ class CubeTransform {
       for (std::int64_t line = 0; line < p_.c_lines(); ++line)
         for_each_vector_of_line(
             line, p_.c, [&](auto access, std::int64_t c, std::int64_t v) HWY_ATTR {
-              const float* x = p_.x + sample * p_.x_sample + c;
+              const T* x = p_.x_plane<T>(sample, 0) + c;
               float* to = out + line * b_.x_line + r * block.columns * b_.tile + v;
               if (p_.normalization.shift == nullptr)
                 transform_row<kPass>(access, AsItIs{}, x, z, block, r, to);
@@ -132,11 +134,11 @@ class CubeTransform {
   }
 
  private:
-  using Rows = const float* [kIn][kIn];               // [plane][row] at column 0; nullptr: padding
+  using Rows = const T* [kIn][kIn];                   // [plane][row] at column 0; nullptr: padding
   static constexpr std::int64_t kRows = kPair * kIn;  // of the window: points of D and H
 
   template <int kPass, class Access, class Value>
-  HWY_INLINE void transform_row(const Access& access, const Value& value, const float* x,
+  HWY_INLINE void transform_row(const Access& access, const Value& value, const T* x,
                                 std::int64_t z, const TileBlock& block, std::int64_t r,
                                 float* out) const {
     const auto& [d, h, w] = p_.axes;
@@ -212,9 +214,24 @@ struct Part {
   std::int64_t first = 0, count = 0, z = 0, z_end = 0;
 };
 
-/// Transforms x where the walk goes and calls `work.run<pass>(part, next, walk)` when the inputs of a part are transformed to a pass's points;
+/// Rows of `rows` x `columns` positions in `planes` planes of x or y, from `first` on.
+template <class T>
+[[nodiscard]] RowsToPrefetch rows_to_prefetch(const T* first,
+                                              const std::array<std::int64_t, 3>& strides,
+                                              std::int64_t planes, std::int64_t rows,
+                                              std::int64_t columns) {
+  constexpr auto kSize = static_cast<std::int64_t>(sizeof(T));
+  return {.base = reinterpret_cast<const std::byte*>(first),
+          .planes = planes,
+          .plane_stride = strides[0] * kSize,
+          .rows = rows,
+          .row_stride = strides[1] * kSize,
+          .row_bytes = columns * strides[2] * kSize};
+}
+
+/// Transforms x, of type T, where the walk goes and calls `work.run<pass>(part, next, walk)` when the inputs of a part are transformed to a pass's points;
 /// `next` is the part after it in the last pass, or nullptr.
-template <class Work>
+template <class T, class Work>
 class Walk {
  public:
   Walk(const Problem& p, const Blocking& blocking, float* x_points, float* window)
@@ -269,13 +286,9 @@ class Walk {
     const auto [z_lo, z_hi] = clipped(part.z, part.z_end, d.wide);
     const auto [h_lo, h_hi] = clipped(h0, h0 + part.block.rows * kOut + 2, h.wide);
     const auto [w_lo, w_hi] = clipped(w0, w0 + part.block.columns * kOut + 2, w.wide);
-    return {.base = p_.x + part.sample * p_.x_sample + z_lo * p_.x_strides[0] +
-                    h_lo * p_.x_strides[1] + w_lo * p_.x_strides[2],
-            .planes = z_hi - z_lo,
-            .plane_stride = p_.x_strides[0],
-            .rows = h_hi - h_lo,
-            .row_stride = p_.x_strides[1],
-            .row_floats = (w_hi - w_lo) * p_.x_strides[2]};
+    const T* first =
+        p_.x_plane<T>(part.sample, z_lo) + h_lo * p_.x_strides[1] + w_lo * p_.x_strides[2];
+    return rows_to_prefetch(first, p_.x_strides, z_hi - z_lo, h_hi - h_lo, w_hi - w_lo);
   }
 
  private:
@@ -293,8 +306,8 @@ class Walk {
   template <int kPass>
   void run_cubes(Work& work, const Part& part, const Part* next) {
     for (std::int64_t l = 0; l < part.count; ++l)
-      cubes_.run<kPass>(part.sample, (part.first + l) * kOut - p_.axes[0].pad_lo, part.block,
-                        x_points_ + l * part.block.tiles() * b_.tile);
+      cubes_.template run<kPass>(part.sample, (part.first + l) * kOut - p_.axes[0].pad_lo,
+                                 part.block, x_points_ + l * part.block.tiles() * b_.tile);
     work.template run<kPass>(part, next, *this);
   }
 
@@ -307,7 +320,7 @@ class Walk {
   void fill(std::int64_t n, std::int64_t z, const TileBlock& block) {
     float* out = slot(z, block);
     if (z >= 0 && z < p_.axes[0].wide)
-      planes_.run(n, p_.x + n * p_.x_sample + z * p_.x_strides[0], block, out);
+      planes_.run(n, p_.x_plane<T>(n, z), block, out);
     else if (b_.is_whole)
       for (std::int64_t line = 0; line < p_.c_lines(); ++line)
         std::memset(out + line * b_.x_line, 0,
@@ -317,8 +330,8 @@ class Walk {
   const Problem& p_;
   const Blocking& b_;
   float* x_points_;
-  PlaneTransform planes_;
-  CubeTransform cubes_;
+  PlaneTransform<T> planes_;
+  CubeTransform<T> cubes_;
   std::vector<Part> parts_;
 };
 

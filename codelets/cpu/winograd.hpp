@@ -64,10 +64,11 @@ struct Points {
 }
 
 /// A convolution from x to y (or the pair of which a weight gradient is formed), always in three dimensions. Position o of y reads
-/// positions o - pad + tap of x. A layer is what a tile has along D: a plane of y, or four if D is transformed.
+/// positions o - pad + tap of x. Both are f32 or both bf16; what is computed is f32. A layer is what a tile has along D: a plane of y, or four if D is transformed.
 struct Problem {
-  const float* x = nullptr;
-  float* y = nullptr;
+  void* x = nullptr;
+  void* y = nullptr;
+  DType dtype = DType::f32;
   std::int64_t n = 1, c = 1, k = 1;
   std::array<ConvAxis, 3> axes{};  ///< wide: x, narrow: y; 2-D: the first has extent 1
   std::int64_t x_sample = 0, y_sample = 0;
@@ -83,8 +84,9 @@ struct Problem {
     n = narrow.extents[0];
     c = wide.extents.back();
     k = narrow.extents.back();
-    x = static_cast<const float*>(tile.wide.data);
-    y = static_cast<float*>(narrow.data);
+    x = tile.wide.data;
+    y = narrow.data;
+    dtype = wide.dtype;
     x_sample = tile.wide.strides[0];
     y_sample = narrow.strides[0];
     for (int i = 0; i < tile.spatial; ++i) {
@@ -95,6 +97,15 @@ struct Problem {
     }
   }
 
+  /// Plane `z` of sample `sample` of x; `T` is the element type of x and y.
+  template <class T>
+  [[nodiscard]] const T* x_plane(std::int64_t sample, std::int64_t z) const {
+    return static_cast<const T*>(x) + sample * x_sample + z * x_strides[0];
+  }
+  template <class T>
+  [[nodiscard]] T* y_plane(std::int64_t sample, std::int64_t z) const {
+    return static_cast<T*>(y) + sample * y_sample + z * y_strides[0];
+  }
   [[nodiscard]] std::int64_t taps() const { return points.direct_taps(axes[0].kernel); }
   [[nodiscard]] std::int64_t layers() const { return blocks_of(axes[0].narrow, points.depth()); }
   [[nodiscard]] std::int64_t c_lines() const { return blocks_of(c, kLine); }
@@ -202,6 +213,12 @@ struct Blocking {
 
 [[nodiscard]] inline bool is_f32_with_dense_channels(const TensorView& view) {
   return view.dtype == DType::f32 && view.strides.back() == 1;
+}
+
+/// x and y, or x and dy.
+[[nodiscard]] inline bool have_dense_channels(const TensorView& x, const TensorView& y) {
+  return x.dtype == y.dtype && (x.dtype == DType::f32 || x.dtype == DType::bf16) &&
+         x.strides.back() == 1 && y.strides.back() == 1;
 }
 
 // The kernels, each in a file of its own; `normalized`: x is normalised while it is read, by coefficients that follow it.

@@ -105,6 +105,7 @@ constexpr auto kMultiplyTwo = multiply_table<kCubic, 2>(std::make_index_sequence
 
 /// Inverse transform of a block's layer: adds `bias`, and to what is there with `accumulate`. Where D is transformed every pass brings its
 /// part: the sums of a tile, [4][4][4][16], are kept until the last.
+template <class T>
 class OutputTransform {
  public:
   OutputTransform(const Problem& p, const Blocking& blocking, const float* bias, bool accumulate)
@@ -114,14 +115,14 @@ class OutputTransform {
   /// @param planes of y in the layer
   template <int kPass>
   void run(const float* points, float* sums, const TileBlock& block, std::int64_t planes,
-           float* plane) const {
+           T* plane) const {
     for (std::int64_t r = 0; r < block.rows; ++r)
       for (std::int64_t c = 0; c < block.columns; ++c) {
         const std::int64_t h = (block.row0 + r) * kOut, w = (block.column0 + c) * kOut;
         const Extent extent{planes, std::min(kOut, p_.axes[1].narrow - h),
                             std::min(kOut, p_.axes[2].narrow - w)};
         const std::int64_t tile = r * block.columns + c;
-        float* y = plane + h * p_.y_strides[1] + w * p_.y_strides[2];
+        T* y = plane + h * p_.y_strides[1] + w * p_.y_strides[2];
         for (std::int64_t line = 0; line < p_.k_lines(); ++line)
           for_each_vector_of_line(
               line, p_.k, [&](auto access, std::int64_t k, std::int64_t v) HWY_ATTR {
@@ -151,7 +152,7 @@ class OutputTransform {
   template <class Access>
   struct Tile {
     Access access;
-    float* y;
+    T* y;
     VF32 bias;
     Extent extent;
   };
@@ -160,7 +161,7 @@ class OutputTransform {
   HWY_INLINE void write(const Tile<Access>& tile, std::int64_t d, std::int64_t i, std::int64_t j,
                         VF32 value) const {
     if (d >= tile.extent.planes || i >= tile.extent.height || j >= tile.extent.width) return;
-    float* to = tile.y + d * p_.y_strides[0] + i * p_.y_strides[1] + j * p_.y_strides[2];
+    T* to = tile.y + d * p_.y_strides[0] + i * p_.y_strides[1] + j * p_.y_strides[2];
     value = hn::Add(value, tile.bias);
     if (accumulate_) value = hn::Add(value, tile.access.load(to));
     tile.access.store(value, to);
@@ -229,8 +230,11 @@ class OutputTransform {
 };
 
 /// What is done where the walk has transformed the planes of x.
+template <class T>
 class ForwardWork {
  public:
+  using ForwardWalk = Walk<T, ForwardWork>;
+
   ForwardWork(const Problem& p, const Blocking& blocking, const float* weights, float* y_points,
               float* sums, const float* bias, bool accumulate)
       : p_(p),
@@ -241,7 +245,7 @@ class ForwardWork {
         output_(p, blocking, bias, accumulate) {}
 
   template <int kPass>
-  void run(const Part& part, const Part* next, const Walk<ForwardWork>& walk) const {
+  void run(const Part& part, const Part* next, const ForwardWalk& walk) const {
     const std::int64_t tiles = part.block.tiles(), runs = b_.joins_layers ? 1 : part.count;
     const std::int64_t rows = b_.joins_layers ? part.count * tiles : tiles;
     const std::int64_t outputs = p_.k_lines() * kLine;
@@ -260,17 +264,17 @@ class ForwardWork {
     const std::int64_t depth = p_.points.depth();
     for (std::int64_t i = 0; i < part.count; ++i) {
       const std::int64_t plane = (part.first + i) * depth;
-      output_.run<kPass>(y_points_ + i * tiles * b_.tile, sums_ + i * tiles * sums_of_tile(p_),
-                         part.block, std::min(depth, p_.axes[0].narrow - plane),
-                         p_.y + part.sample * p_.y_sample + plane * p_.y_strides[0]);
+      output_.template run<kPass>(
+          y_points_ + i * tiles * b_.tile, sums_ + i * tiles * sums_of_tile(p_), part.block,
+          std::min(depth, p_.axes[0].narrow - plane), p_.y_plane<T>(part.sample, plane));
     }
   }
 
  private:
   /// The factors of the tiles from layer `layer` of the part on, for outputs from k on.
   template <int kPass>
-  [[nodiscard]] Product product_of(const Walk<ForwardWork>& walk, const Part& part,
-                                   std::int64_t point, std::int64_t k, std::int64_t layer) const {
+  [[nodiscard]] Product product_of(const ForwardWalk& walk, const Part& part, std::int64_t point,
+                                   std::int64_t k, std::int64_t layer) const {
     Product product;
     product.channels = p_.c;
     product.x_line = b_.x_line;
@@ -304,28 +308,26 @@ class ForwardWork {
   const Blocking& b_;
   const float* weights_;
   float *y_points_, *sums_;
-  OutputTransform output_;
+  OutputTransform<T> output_;
 };
 
 /// No window of the tile meets any input.
+template <class T>
 void write_bias(const Problem& p, const float* bias) {
   for (std::int64_t n = 0; n < p.n; ++n)
     for (std::int64_t d = 0; d < p.axes[0].narrow; ++d)
       for (std::int64_t h = 0; h < p.axes[1].narrow; ++h)
         for (std::int64_t w = 0; w < p.axes[2].narrow; ++w) {
-          float* to =
-              p.y + n * p.y_sample + d * p.y_strides[0] + h * p.y_strides[1] + w * p.y_strides[2];
-          for (std::int64_t k = 0; k < p.k; ++k) to[k] = bias != nullptr ? bias[k] : 0;
+          T* to = p.y_plane<T>(n, d) + h * p.y_strides[1] + w * p.y_strides[2];
+          for (std::int64_t k = 0; k < p.k; ++k) to[k] = T(bias != nullptr ? bias[k] : 0.0F);
         }
 }
 
-}  // namespace
-
-void WinogradConv(const KernelArgs& args) {
-  const ConvCall call(args);
+template <class T>
+void convolve(const KernelArgs& args, const ConvCall& call) {
   const Problem& p = call.problem;
   if (p.is_empty) {
-    if (!args.accumulate) write_bias(p, call.bias);
+    if (!args.accumulate) write_bias<T>(p, call.bias);
     return;
   }
   const Blocking blocking(p, kCachedBytes);
@@ -333,8 +335,15 @@ void WinogradConv(const KernelArgs& args) {
   float* y_points = x_points + blocking.x_floats;
   float* window = y_points + blocking.y_floats;
   float* sums = window + blocking.window_floats;
-  ForwardWork work(p, blocking, call.weights, y_points, sums, call.bias, args.accumulate);
-  Walk<ForwardWork>(p, blocking, x_points, window).run(work);
+  ForwardWork<T> work(p, blocking, call.weights, y_points, sums, call.bias, args.accumulate);
+  Walk<T, ForwardWork<T>>(p, blocking, x_points, window).run(work);
+}
+
+}  // namespace
+
+void WinogradConv(const KernelArgs& args) {
+  const ConvCall call(args);
+  with_storage(call.problem.dtype, [&](auto type) { convolve<decltype(type)>(args, call); });
 }
 
 }  // namespace HWY_NAMESPACE
@@ -348,8 +357,7 @@ namespace {
 HWY_EXPORT(WinogradConv);
 
 bool supports(const KernelArgs& args) {
-  return is_f32_with_dense_channels(args.in(0)) && is_f32_with_dense_channels(args.out(0)) &&
-         is_f32_with_dense_channels(args.in(1));
+  return have_dense_channels(args.in(0), args.out(0)) && is_f32_with_dense_channels(args.in(1));
 }
 
 std::size_t workspace(const KernelArgs& args) {

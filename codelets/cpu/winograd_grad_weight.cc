@@ -64,19 +64,20 @@ HWY_NOINLINE void multiply(const Run* runs, std::int64_t count, std::int64_t x_v
 }
 
 /// A dY A^T of a block's layer, and the same along D where that is transformed.
+template <class T>
 class GradientTransform {
  public:
   GradientTransform(const Problem& p, const Blocking& blocking) : p_(p), b_(blocking) {}
 
   /// @param planes of dy in the layer
   template <int kPass>
-  void run(const float* plane, const TileBlock& block, std::int64_t planes, float* out) const {
+  void run(const T* plane, const TileBlock& block, std::int64_t planes, float* out) const {
     for (std::int64_t r = 0; r < block.rows; ++r)
       for (std::int64_t c = 0; c < block.columns; ++c) {
         const std::int64_t h = (block.row0 + r) * kOut, w = (block.column0 + c) * kOut;
         const Extent extent{planes, std::min(kOut, p_.axes[1].narrow - h),
                             std::min(kOut, p_.axes[2].narrow - w)};
-        const float* tile = plane + h * p_.y_strides[1] + w * p_.y_strides[2];
+        const T* tile = plane + h * p_.y_strides[1] + w * p_.y_strides[2];
         float* to = out + (r * block.columns + c) * b_.tile;
         for (std::int64_t line = 0; line < p_.k_lines(); ++line)
           for_each_vector_of_line(
@@ -96,13 +97,13 @@ class GradientTransform {
   };
 
   template <int kPass, class Access>
-  HWY_INLINE void transform_cube(const Access& access, const float* dy, const Extent& extent,
+  HWY_INLINE void transform_cube(const Access& access, const T* dy, const Extent& extent,
                                  float* out) const {
     HWY_ALIGN float points[kPair][kOut * kOut * kLanes];
     for (std::int64_t i = 0; i < extent.height; ++i)
       for (std::int64_t j = 0; j < extent.width; ++j) {
         VF32 m[kPair];
-        const float* from = dy + i * p_.y_strides[1] + j * p_.y_strides[2];
+        const T* from = dy + i * p_.y_strides[1] + j * p_.y_strides[2];
         transform_output_gradient_pair<kPass>(
             [&](std::int64_t d) HWY_ATTR {
               return d < extent.planes ? access.load(from + d * p_.y_strides[0]) : hn::Zero(F32());
@@ -115,8 +116,8 @@ class GradientTransform {
       transform_tile(Whole{}, points[d], kOut * kLanes, kLanes, extent, out + d * kPlane * kLine);
   }
 
-  template <class Access>
-  HWY_INLINE void transform_tile(const Access& access, const float* dy, std::int64_t row,
+  template <class Access, class Element>
+  HWY_INLINE void transform_tile(const Access& access, const Element* dy, std::int64_t row,
                                  std::int64_t column, const Extent& extent,
                                  float* HWY_RESTRICT out) const {
     VF32 half[kIn][kOut];
@@ -140,8 +141,11 @@ class GradientTransform {
 };
 
 /// The products of the walk, summed over it: [point][direct tap along D][k][c], for the lines of k that are asked for.
+template <class T>
 class GradientWork {
  public:
+  using GradientWalk = Walk<T, GradientWork>;
+
   GradientWork(const Problem& p, const Blocking& blocking, const TensorView& dw, bool accumulate,
                float* y_points, float* sums)
       : p_(p),
@@ -153,13 +157,13 @@ class GradientWork {
         transform_(p, blocking) {}
 
   template <int kPass>
-  void run(const Part& part, const Part* next, const Walk<GradientWork>& walk) {
+  void run(const Part& part, const Part* next, const GradientWalk& walk) {
     const std::int64_t depth = p_.points.depth();
     for (std::int64_t i = 0; i < part.count; ++i) {
       const std::int64_t plane = (part.first + i) * depth;
-      transform_.run<kPass>(p_.y + part.sample * p_.y_sample + plane * p_.y_strides[0], part.block,
-                            std::min(depth, p_.axes[0].narrow - plane),
-                            y_points_ + i * part.block.tiles() * b_.tile);
+      transform_.template run<kPass>(p_.y_plane<T>(part.sample, plane), part.block,
+                                     std::min(depth, p_.axes[0].narrow - plane),
+                                     y_points_ + i * part.block.tiles() * b_.tile);
     }
     Prefetcher prefetcher;
     if (next != nullptr) {
@@ -202,17 +206,14 @@ class GradientWork {
     const std::int64_t h = part.block.row0 * kOut, w = part.block.column0 * kOut;
     const std::int64_t columns = std::min(part.block.columns * kOut, p_.axes[2].narrow - w);
     const std::int64_t plane = part.first * p_.points.depth();
-    return {.base = p_.y + part.sample * p_.y_sample + plane * p_.y_strides[0] +
-                    h * p_.y_strides[1] + w * p_.y_strides[2],
-            .planes = std::min(part.count * p_.points.depth(), p_.axes[0].narrow - plane),
-            .plane_stride = p_.y_strides[0],
-            .rows = std::min(part.block.rows * kOut, p_.axes[1].narrow - h),
-            .row_stride = p_.y_strides[1],
-            .row_floats = columns * p_.y_strides[2]};
+    const T* first = p_.y_plane<T>(part.sample, plane) + h * p_.y_strides[1] + w * p_.y_strides[2];
+    return rows_to_prefetch(first, p_.y_strides,
+                            std::min(part.count * p_.points.depth(), p_.axes[0].narrow - plane),
+                            std::min(part.block.rows * kOut, p_.axes[1].narrow - h), columns);
   }
 
   /// The products of one point for 16 channels of dy, to `sums` or added to them.
-  void multiply_line(const Walk<GradientWork>& walk, const Part& part, std::int64_t point,
+  void multiply_line(const GradientWalk& walk, const Part& part, std::int64_t point,
                      std::int64_t line, bool add, float* sums, Prefetcher& prefetcher) const {
     Run runs[kMostRuns];
     for (std::int64_t t = 0; t < p_.taps(); ++t)
@@ -223,7 +224,7 @@ class GradientWork {
   }
 
   /// Layers [lo, lo + kMostRuns) of the part: a run a layer for which x is there.
-  std::int64_t find_runs(const Walk<GradientWork>& walk, const Part& part, std::int64_t lo,
+  std::int64_t find_runs(const GradientWalk& walk, const Part& part, std::int64_t lo,
                          std::int64_t point, std::int64_t line, std::int64_t tap, Run* runs) const {
     std::int64_t found = 0;
     const float* dy = y_points_ + line * b_.y_line + point * kLine;
@@ -316,21 +317,26 @@ class GradientWork {
   const TensorView& dw_;
   bool accumulate_, has_sums_ = false;
   float *y_points_, *sums_;
-  GradientTransform transform_;
+  GradientTransform<T> transform_;
 };
 
-}  // namespace
-
-void WinogradConvGradWeight(const KernelArgs& args) {
-  const Problem p = grad_weight_problem(args);
+template <class T>
+void sum_products(const KernelArgs& args, const Problem& p) {
   const Blocking blocking(p, kCachedBytes);
   auto* x_points = reinterpret_cast<float*>(args.workspace.data());
   float* y_points = x_points + blocking.x_floats;
   float* window = y_points + blocking.y_floats;
   float* sums = window + blocking.window_floats;
-  GradientWork work(p, blocking, args.out(0), args.accumulate, y_points, sums);
-  Walk<GradientWork>(p, blocking, x_points, window).run(work);
+  GradientWork<T> work(p, blocking, args.out(0), args.accumulate, y_points, sums);
+  Walk<T, GradientWork<T>>(p, blocking, x_points, window).run(work);
   work.finish();
+}
+
+}  // namespace
+
+void WinogradConvGradWeight(const KernelArgs& args) {
+  const Problem p = grad_weight_problem(args);
+  with_storage(p.dtype, [&](auto type) { sum_products<decltype(type)>(args, p); });
 }
 
 }  // namespace HWY_NAMESPACE
@@ -346,7 +352,7 @@ namespace {
 HWY_EXPORT(WinogradConvGradWeight);
 
 bool supports(const KernelArgs& args) {
-  return is_f32_with_dense_channels(args.in(0)) && is_f32_with_dense_channels(args.inputs.back()) &&
+  return have_dense_channels(args.in(0), args.inputs.back()) &&
          is_f32_with_dense_channels(args.out(0));
 }
 

@@ -23,6 +23,7 @@ using codelets::HWY_NAMESPACE::F32;
 using codelets::HWY_NAMESPACE::Rest;
 using codelets::HWY_NAMESPACE::VF32;
 using codelets::HWY_NAMESPACE::Whole;
+using codelets::HWY_NAMESPACE::with_storage;
 
 /// Lanes of a vector, known when compiling: a line is a whole number of vectors.
 inline constexpr auto kLanes = static_cast<std::int64_t>(hn::MaxLanes(F32()));

@@ -76,6 +76,7 @@ void add_activation(OpRegistry& registry, const Activation& a) {
                 .infer = a.infer,
                 .cost = a.cost,
                 .gradient = from_output ? gradient_from_output : gradient_from_input,
+                .bf16_inputs = {0},
                 .in_place = {{0, 0}}});
   registry.add(
       {.name = a.name + "Grad",
@@ -132,6 +133,7 @@ void register_activation_ops(OpRegistry& registry) {
                 .infer = infer_elementwise,
                 .cost = elementwise_cost<1>,
                 .gradient = neg_gradient,
+                .bf16_inputs = {0},
                 .in_place = {{0, 0}}});
 }
 

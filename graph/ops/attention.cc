@@ -16,7 +16,7 @@ constexpr int kHead = 2, kPart = 3, kFeature = 4;  // dimensions of qkv
 
 TensorType out_type(const TensorType& qkv) {
   const Extents& e = qkv.extents;
-  return {DType::f32, {e[0], e[1], e[kHead], e[kFeature]}};
+  return {qkv.dtype, {e[0], e[1], e[kHead], e[kFeature]}};
 }
 TensorType lse_type(const TensorType& qkv) {
   return {DType::f32, {qkv.extents[0], qkv.extents[1], qkv.extents[kHead]}};
@@ -24,9 +24,9 @@ TensorType lse_type(const TensorType& qkv) {
 
 void check_qkv(const OpCall& call) {
   const TensorType& qkv = call.input(0);
-  HPDLF_CHECK(qkv.dtype == DType::f32 && qkv.extents.rank() == 5 && qkv.extents[kPart] == 3 &&
-                  qkv.elements() > 0,
-              "qkv is {}; it must be f32 [samples, tokens, heads, 3, features], not empty",
+  HPDLF_CHECK((qkv.dtype == DType::f32 || qkv.dtype == DType::bf16) && qkv.extents.rank() == 5 &&
+                  qkv.extents[kPart] == 3 && qkv.elements() > 0,
+              "qkv is {}; it must be f32 or bf16 [samples, tokens, heads, 3, features], not empty",
               to_string(qkv));
   HPDLF_CHECK(call.attrs->real("scale") >= 0, "scale={} must not be negative",
               call.attrs->real("scale"));
@@ -55,7 +55,7 @@ Cost attention_cost(const OpCall& call, double products, double per_score) {
   const double share = call.attrs->integer("causal") != 0 ? 0.5 : 1;
   const double scores =
       share * static_cast<double>(e[0] * e[kHead] * e[1]) * (static_cast<double>(e[1]) + 1);
-  Cost cost = streaming_cost(call, 0);
+  Cost cost = product_cost(call, 0);
   cost.flops = scores * (2 * products * static_cast<double>(e[kFeature]) + per_score);
   return cost;
 }
@@ -76,8 +76,8 @@ void register_attention_ops(OpRegistry& registry) {
   const std::vector<AttrSpec> attrs = {
       {"causal", std::int64_t{1}, "1: a token sees itself and earlier ones only"},
       {"scale", 0.0, "of the scores; 0: 1 / sqrt(features)"}};
-  const OperandSpec qkv{"qkv", "f32 [samples, tokens, heads, 3, features]"};
-  const OperandSpec out{"out", "f32 [samples, tokens, heads, features]"};
+  const OperandSpec qkv{"qkv", "f32 or bf16 [samples, tokens, heads, 3, features]"};
+  const OperandSpec out{"out", "like qkv: [samples, tokens, heads, features]"};
   const OperandSpec lse{"lse", "f32 [samples, tokens, heads]: log of the sum over keys"};
   registry.add({.name = "SelfAttention",
                 .doc = "Scaled dot-product attention of a sequence to itself, a head at a time.",
@@ -87,7 +87,9 @@ void register_attention_ops(OpRegistry& registry) {
                 .rule = "n t! k 3 e! -> n t! k e!, n t! k",
                 .infer = infer_attention,
                 .cost = forward_cost,
-                .gradient = attention_gradient});
+                .gradient = attention_gradient,
+                .bf16_inputs = {0},
+                .prefers_bf16 = true});
   registry.add({.name = "SelfAttentionGrad",
                 .doc = "Gradient of SelfAttention; recomputes the scores.",
                 .inputs = {qkv,

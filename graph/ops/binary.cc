@@ -133,6 +133,7 @@ void register_binary_ops(OpRegistry& registry) {
          .infer = infer_binary,
          .cost = binary_cost,
          .gradient = gradient,
+         .bf16_inputs = {0, 1},
          .in_place = {{0, 0}, {0, 1}}});
   };
   add("Add", "a + b.", add_gradient);
@@ -148,6 +149,7 @@ void register_binary_ops(OpRegistry& registry) {
                 .infer = infer_sum,
                 .cost = sum_cost,
                 .gradient = sum_gradient,
+                .bf16_inputs = {0},
                 .in_place = {{0, 0}}});
 }
 

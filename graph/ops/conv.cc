@@ -138,22 +138,22 @@ double taps(const OpCall& call, std::int64_t channels) {
 }
 
 Cost conv_cost(const OpCall& call) {
-  return streaming_cost(call, 2 * taps(call, call.input(1).extents.back()));
+  return product_cost(call, taps(call, call.input(1).extents.back()));
 }
 
 /// By position of the wide tensor: each is reached by taps / strides windows, whatever the halo of the narrow one.
 Cost transposed_cost(const OpCall& call) {
   const TensorType& narrow = call.input(0);
-  double flops =
-      2 * taps(call, narrow.extents.back()) / static_cast<double>(call.attrs->integer("group"));
+  double terms =
+      taps(call, narrow.extents.back()) / static_cast<double>(call.attrs->integer("group"));
   const Windows windows = windows_from(*call.attrs, narrow.extents.rank() - 2);
   for (int i = 0; i < narrow.extents.rank() - 2; ++i)
-    flops /= static_cast<double>(windows[static_cast<std::size_t>(i)].stride);
-  return streaming_cost(call, flops);
+    terms /= static_cast<double>(windows[static_cast<std::size_t>(i)].stride);
+  return product_cost(call, terms);
 }
 
 Cost grad_weight_cost(const OpCall& call) {
-  Cost cost = streaming_cost(call, 0);
+  Cost cost = product_cost(call, 0);
   cost.flops =
       2 * taps(call, call.output(0).extents.back()) * static_cast<double>(call.input(1).elements());
   return cost;
@@ -161,18 +161,15 @@ Cost grad_weight_cost(const OpCall& call) {
 
 // ---- gradients
 
-/// Weight gradients are computed in f32, the weight may be of less.
 void set_weight_gradient(GradContext& g, ValueId wide, ValueId narrow) {
-  if (!g.wants_grad(1)) return;
-  const ValueId dw = g.emit("ConvGradWeight", {wide, narrow}, shared_attrs(g.attrs()));
-  g.set_grad_input(1, emit_cast(g, dw, g.type(g.input(1)).dtype));
+  if (g.wants_grad(1))
+    g.set_grad_input(1, g.emit("ConvGradWeight", {wide, narrow}, shared_attrs(g.attrs())));
 }
 
 void set_bias_gradient(GradContext& g) {
   if (g.node().inputs.size() < 3 || !g.wants_grad(2)) return;
   const int dims = g.type(g.output(0)).extents.rank() - 1;
-  const ValueId sum = emit_sum(g, g.grad_output(0), leading_axes(dims), false);
-  g.set_grad_input(2, emit_cast(g, sum, g.type(g.input(2)).dtype));
+  g.set_grad_input(2, emit_sum(g, g.grad_output(0), leading_axes(dims), false));
 }
 
 void conv_gradient(GradContext& g) {
@@ -213,7 +210,9 @@ void register_conv_ops(OpRegistry& registry) {
                 .infer = infer_conv,
                 .cost = conv_cost,
                 .gradient = conv_gradient,
-                .accumulates = true});
+                .accumulates = true,
+                .bf16_inputs = {0, 1},
+                .prefers_bf16 = true});
   registry.add(
       {.name = "ConvGradInput",
        .doc = "Gradient of Conv by x.",
@@ -248,7 +247,9 @@ void register_conv_ops(OpRegistry& registry) {
        .infer = infer_conv_transpose,
        .cost = transposed_cost,
        .gradient = conv_transpose_gradient,
-       .accumulates = true});
+       .accumulates = true,
+       .bf16_inputs = {0, 1},
+       .prefers_bf16 = true});
 }
 
 }  // namespace hpdlf::graph

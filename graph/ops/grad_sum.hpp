@@ -22,14 +22,10 @@ namespace hpdlf::graph {
   return axes;
 }
 
-/// Sum of `value` along `axes`, of the same dtype; reductions do not take less than f32, so smaller types are widened for it.
+/// Sum of `value` along `axes`; that of bf16 is f32.
 [[nodiscard]] inline ValueId emit_sum(GradContext& g, ValueId value,
                                       const std::vector<std::int64_t>& axes, bool keepdims) {
-  const DType dtype = g.type(value).dtype;
-  const ValueId wide = emit_cast(g, value, size_of(dtype) < 4 ? DType::f32 : dtype);
-  return emit_cast(
-      g, g.emit("ReduceSum", {wide}, {{"axes", axes}, {"keepdims", std::int64_t{keepdims}}}),
-      dtype);
+  return g.emit("ReduceSum", {value}, {{"axes", axes}, {"keepdims", std::int64_t{keepdims}}});
 }
 
 }  // namespace hpdlf::graph

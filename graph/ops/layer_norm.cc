@@ -68,6 +68,7 @@ void register_layer_norm_ops(OpRegistry& registry) {
                 .infer = infer_layer_norm,
                 .cost = layer_norm_cost,
                 .gradient = layer_norm_gradient,
+                .bf16_inputs = {0},
                 .in_place = {{0, 0}}});
   registry.add({.name = "LayerNormalizationGrad",
                 .doc = "Gradients of LayerNormalization by x, gamma and beta.",

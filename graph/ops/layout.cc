@@ -294,7 +294,9 @@ void infer_cast(OpCall& call) { call.outputs = {{dtype_to(*call.attrs), call.inp
 
 void cast_gradient(GradContext& g) {
   const DType from = g.type(g.input(0)).dtype;
-  g.set_grad_input(0, g.emit("Cast", {g.grad_output(0)}, {{"to", std::string(name_of(from))}}));
+  const ValueId dy = g.wide_grad_output(0);
+  if (g.type(dy).dtype == from) return g.set_grad_input(0, dy);
+  g.set_grad_input(0, g.emit("Cast", {dy}, {{"to", std::string(name_of(from))}}));
 }
 
 std::vector<AttrSpec> slice_attrs(std::initializer_list<AttrSpec> more = {}) {
@@ -318,7 +320,8 @@ void register_cutting_ops(OpRegistry& registry) {
        .rule_for = axis_fixed_rule,
        .infer = infer_concat,
        .cost = copy_cost,
-       .gradient = concat_gradient});
+       .gradient = concat_gradient,
+       .bf16_inputs = {0}});
   registry.add(
       {.name = "Split",
        .onnx = {"Split", 13},
@@ -330,7 +333,8 @@ void register_cutting_ops(OpRegistry& registry) {
        .rule_for = axis_fixed_rule,
        .infer = infer_split,
        .cost = copy_cost,
-       .gradient = split_gradient});
+       .gradient = split_gradient,
+       .bf16_inputs = {0}});
   registry.add({.name = "Slice",
                 .onnx = {"Slice", 13},
                 .doc = "A regular part of x.",
@@ -340,7 +344,8 @@ void register_cutting_ops(OpRegistry& registry) {
                 .rule_for = slice_rule,
                 .infer = infer_slice,
                 .cost = copy_cost,
-                .gradient = slice_gradient});
+                .gradient = slice_gradient,
+                .bf16_inputs = {0}});
   registry.add({.name = "SliceGrad",
                 .doc = "Gradient of Slice by x: dy in its place, zeros elsewhere.",
                 .inputs = {{"dy", "like the part"}},
@@ -364,7 +369,8 @@ void register_layout_ops(OpRegistry& registry) {
                 .rule_for = reshape_rule,
                 .infer = infer_reshape,
                 .cost = copy_cost,
-                .gradient = reshape_gradient});
+                .gradient = reshape_gradient,
+                .bf16_inputs = {0}});
   registry.add({.name = "Transpose",
                 .onnx = {"Transpose", 13},
                 .doc = "Permutes the dimensions: y.dim(i) = x.dim(perm[i]).",
@@ -374,7 +380,8 @@ void register_layout_ops(OpRegistry& registry) {
                 .rule_for = transpose_rule,
                 .infer = infer_transpose,
                 .cost = copy_cost,
-                .gradient = transpose_gradient});
+                .gradient = transpose_gradient,
+                .bf16_inputs = {0}});
   registry.add({.name = "Expand",
                 .onnx = {"Expand", 13},
                 .doc = "Repeats x along dimensions of extent 1 and new leading ones.",
@@ -384,7 +391,8 @@ void register_layout_ops(OpRegistry& registry) {
                 .rule_for = expand_rule,
                 .infer = infer_expand,
                 .cost = copy_cost,
-                .gradient = expand_gradient});
+                .gradient = expand_gradient,
+                .bf16_inputs = {0}});
   registry.add({.name = "Cast",
                 .onnx = {"Cast", 13},
                 .doc = "Converts to another dtype; floats to integers towards zero.",

@@ -41,11 +41,14 @@ void check_rank(const OpCall& call, const Groups& g) {
               g.out);
 }
 
-void check_f32(const OpCall& call) {
+/// Both factors f32 or both bf16, a bias always f32.
+void check_types(const OpCall& call) {
+  const DType dtype = call.input(0).dtype;
   for (std::size_t i = 0; i < call.inputs.size(); ++i)
-    HPDLF_CHECK(call.inputs[i].dtype == DType::f32 && call.inputs[i].elements() > 0,
-                "{} is {}; {} takes f32 that is not empty", call.spec->inputs[i].name,
-                to_string(call.inputs[i]), call.spec->name);
+    HPDLF_CHECK(call.inputs[i].dtype == (i < 2 ? dtype : DType::f32) &&
+                    (dtype == DType::f32 || dtype == DType::bf16) && call.inputs[i].elements() > 0,
+                "{} is {}; {} takes f32 or bf16 factors, alike and not empty, and an f32 bias",
+                call.spec->inputs[i].name, to_string(call.inputs[i]), call.spec->name);
 }
 
 void check_equal(const OpCall& call, int operand, const Extents& part, const Extents& expected) {
@@ -69,27 +72,28 @@ Groups grad_weight_groups(const OpCall& call) {  // dy, x
 }
 
 void infer_linear(OpCall& call) {
-  check_f32(call);
+  check_types(call);
   const Groups g = linear_groups(call);
   check_rank(call, g);
   const Extents &x = call.input(0).extents, &w = call.input(1).extents;
   const Extents out = part_of(w, 0, g.out);
   check_equal(call, 1, part_of(w, g.out, g.in), part_of(x, g.leading, g.in));
   if (call.inputs.size() > 2) check_equal(call, 2, call.input(2).extents, out);
-  call.outputs = {{DType::f32, joined(part_of(x, 0, g.leading), out)}};
+  call.outputs = {{call.input(0).dtype, joined(part_of(x, 0, g.leading), out)}};
 }
 
 void infer_grad_input(OpCall& call) {
-  check_f32(call);
+  check_types(call);
   const Groups g = grad_input_groups(call);
   check_rank(call, g);
   const Extents &dy = call.input(0).extents, &w = call.input(1).extents;
   check_equal(call, 1, part_of(w, 0, g.out), part_of(dy, g.leading, g.out));
-  call.outputs = {{DType::f32, joined(part_of(dy, 0, g.leading), part_of(w, g.out, g.in))}};
+  call.outputs = {
+      {call.input(0).dtype, joined(part_of(dy, 0, g.leading), part_of(w, g.out, g.in))}};
 }
 
 void infer_grad_weight(OpCall& call) {
-  check_f32(call);
+  check_types(call);
   const Groups g = grad_weight_groups(call);
   check_rank(call, g);
   const Extents &dy = call.input(0).extents, &x = call.input(1).extents;
@@ -135,9 +139,6 @@ std::string grad_weight_rule(const OpCall& call) {
   return l + k + ", " + l + c + " -> " + k + " " + c;
 }
 
-/// 2 flops for every element of output 0 and every term that it sums.
-Cost product_cost(const OpCall& call, double terms) { return streaming_cost(call, 2 * terms); }
-
 double elements_of(const Extents& extents, int first, int count) {
   return static_cast<double>(part_of(extents, first, count).elements());
 }
@@ -168,30 +169,33 @@ void linear_gradient(GradContext& g) {
 void register_linear_ops(OpRegistry& registry) {
   const std::vector<AttrSpec> attrs = {
       {"contracted", std::int64_t{1}, "how many of the last dimensions of x are summed over"}};
-  const OperandSpec x{"x", "f32 [L.., I..]"}, w{"w", "f32 [O.., I..]"}, dy{"dy", "f32 [L.., O..]"};
+  const OperandSpec x{"x", "f32 or bf16 [L.., I..]"}, w{"w", "like x: [O.., I..]"};
+  const OperandSpec dy{"dy", "f32 or bf16 [L.., O..]"};
   registry.add({.name = "Linear",
                 .doc = "Fully connected layer: sums over the last dimensions of x.",
                 .inputs = {x, w, {"b", "f32 [O..]", OperandSpec::Arity::optional}},
-                .outputs = {{"y", "f32 [L.., O..]"}},
+                .outputs = {{"y", "like x: [L.., O..]"}},
                 .attrs = attrs,
                 .rule_for = linear_rule,
                 .infer = infer_linear,
                 .cost = linear_cost,
                 .gradient = linear_gradient,
-                .accumulates = true});
+                .accumulates = true,
+                .bf16_inputs = {0, 1},
+                .prefers_bf16 = true});
   registry.add({.name = "LinearGradInput",
                 .doc = "Gradient of Linear by x.",
-                .inputs = {dy, w},
-                .outputs = {{"dx", "like x"}},
+                .inputs = {dy, {"w", "like dy: [O.., I..]"}},
+                .outputs = {{"dx", "like dy: [L.., I..]"}},
                 .attrs = attrs,
                 .rule_for = grad_input_rule,
                 .infer = infer_grad_input,
                 .cost = grad_input_cost,
                 .accumulates = true});
   registry.add({.name = "LinearGradWeight",
-                .doc = "Gradient of Linear by w.",
-                .inputs = {dy, x},
-                .outputs = {{"dw", "like w"}},
+                .doc = "Gradient of Linear by w, in f32.",
+                .inputs = {dy, {"x", "like dy: [L.., I..]"}},
+                .outputs = {{"dw", "f32 [O.., I..]"}},
                 .attrs = attrs,
                 .rule_for = grad_weight_rule,
                 .infer = infer_grad_weight,

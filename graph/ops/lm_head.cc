@@ -29,13 +29,14 @@ void check_is(const OpCall& call, std::size_t i, const TensorType& expected) {
 /// x, table, target_rows, targets
 void check_scores(const OpCall& call) {
   const TensorType &x = call.input(0), &table = call.input(1), &targets = call.input(3);
-  HPDLF_CHECK(
-      x.dtype == DType::f32 && x.extents.rank() >= 2 && x.extents.rank() <= 5 && x.elements() > 0,
-      "x is {}; it must be f32 [.., channels] of 2 to 5 dimensions, not empty", to_string(x));
-  HPDLF_CHECK(table.dtype == DType::f32 && table.extents.rank() == 2 && table.extents[0] > 0 &&
+  HPDLF_CHECK((x.dtype == DType::f32 || x.dtype == DType::bf16) && x.extents.rank() >= 2 &&
+                  x.extents.rank() <= 5 && x.elements() > 0,
+              "x is {}; it must be f32 or bf16 [.., channels] of 2 to 5 dimensions, not empty",
+              to_string(x));
+  HPDLF_CHECK(table.dtype == x.dtype && table.extents.rank() == 2 && table.extents[0] > 0 &&
                   table.extents[1] == x.extents.back(),
-              "table is {}; for x {} it must be f32 [words, {}]", to_string(table), to_string(x),
-              x.extents.back());
+              "table is {}; for x {} it must be {} [words, {}]", to_string(table), to_string(x),
+              name_of(x.dtype), x.extents.back());
   check_is(call, 2, x);
   HPDLF_CHECK(
       (targets.dtype == DType::u8 || targets.dtype == DType::i32 || targets.dtype == DType::i64) &&
@@ -52,7 +53,7 @@ void infer_sums(OpCall& call) {
 void infer_sums_grad(OpCall& call) {  // ..., s, ds
   check_scores(call);
   for (const std::size_t i : {4U, 5U}) check_is(call, i, {DType::f64, leading(call.input(0))});
-  call.outputs = {call.input(1), call.input(0)};
+  call.outputs = {{DType::f32, call.input(1).extents}, {DType::f32, call.input(0).extents}};
 }
 
 void check_s(const TensorType& s) {
@@ -106,7 +107,7 @@ std::string loss_sums_grad_rule(const OpCall& call) {
 
 /// `products` with every word of every token, and an exponential.
 Cost scores_cost(const OpCall& call, double products) {
-  Cost cost = streaming_cost(call, 0);
+  Cost cost = product_cost(call, 0);
   const auto words = static_cast<double>(call.input(1).extents[0]);
   const auto tokens = static_cast<double>(call.input(3).elements());
   cost.flops = words * (2 * products * static_cast<double>(call.input(0).elements()) + 20 * tokens);
@@ -137,7 +138,8 @@ void loss_sums_gradient(GradContext& g) {
 }  // namespace
 
 void register_lm_head_ops(OpRegistry& registry) {
-  const OperandSpec x{"x", "f32 [.., channels]"}, table{"table", "f32 [words, channels]"};
+  const OperandSpec x{"x", "f32 or bf16 [.., channels]"};
+  const OperandSpec table{"table", "like x: [words, channels]"};
   const OperandSpec rows{"target_rows", "Gather of table at targets, like x"};
   const OperandSpec targets{"targets", "u8, i32 or i64 [..], in [0, words)"};
   const OperandSpec s{"s", "f64 [..]: exp of the loss of each token"};
@@ -149,11 +151,13 @@ void register_lm_head_ops(OpRegistry& registry) {
                 .infer = infer_sums,
                 .cost = sums_cost,
                 .gradient = sums_gradient,
-                .no_gradient_inputs = {2}});
+                .no_gradient_inputs = {2},
+                .bf16_inputs = {0, 1, 2},
+                .prefers_bf16 = true});
   registry.add({.name = "LmHeadSumsGrad",
                 .doc = "Gradients of LmHeadSums by table and x, through target_rows too.",
                 .inputs = {x, table, rows, targets, s, {"ds", "like s"}},
-                .outputs = {{"dtable", "like table"}, {"dx", "like x"}},
+                .outputs = {{"dtable", "f32 [words, channels]"}, {"dx", "f32 [.., channels]"}},
                 .rule_for = sums_grad_rule,
                 .infer = infer_sums_grad,
                 .cost = sums_grad_cost,

@@ -38,7 +38,10 @@ TensorType product_type(const OpCall& call) {
   HPDLF_CHECK(k == rows,
               "inner dimensions differ: {} columns of op(a), {} rows of op(b); a is {}, b is {}", k,
               rows, to_string(a), to_string(b));
+  const std::string& to = call.attrs->string("to");
+  HPDLF_CHECK(to.empty() || to == "f32", "to=`{}` of a product; empty or f32", to);
   TensorType y = a;
+  if (!to.empty()) y.dtype = DType::f32;
   y.extents[y.extents.rank() - 2] = m;
   y.extents[y.extents.rank() - 1] = n;
   return y;
@@ -69,10 +72,11 @@ void infer_gemm(OpCall& call) {
   if (call.inputs.size() > 2) {
     const TensorType& c = call.input(2);
     const std::int64_t n = y.extents[1];
-    HPDLF_CHECK(c.dtype == y.dtype && (c.extents == y.extents || c.extents == Extents{n} ||
-                                       c.extents == Extents({1, n})),
-                "c is {}; for the product {} it must be of that type, [N], [1, N] or [M, N]",
-                to_string(c), to_string(y));
+    HPDLF_CHECK(
+        (c.dtype == y.dtype || c.dtype == DType::f32) &&
+            (c.extents == y.extents || c.extents == Extents{n} || c.extents == Extents({1, n})),
+        "c is {}; for the product {} it must be of that type or f32, [N], [1, N] or [M, N]",
+        to_string(c), to_string(y));
   }
   call.outputs = {y};
 }
@@ -96,9 +100,9 @@ std::string gemm_rule(const OpCall& call) {
   return rule + " -> ... m n";
 }
 
-Cost product_cost(const OpCall& call) {
+Cost matmul_cost(const OpCall& call) {
   const auto [m, k] = matrix_extents(call.input(0), flag(*call.attrs, "trans_a"));
-  return streaming_cost(call, 2 * static_cast<double>(k));
+  return product_cost(call, static_cast<double>(k));
 }
 
 // ---- gradients: for y = op(a) op(b), da = dy op(b)' and db = op(a)' dy, or the transposes of these
@@ -109,22 +113,23 @@ Attrs product_attrs(const GradContext& g, bool trans_a, bool trans_b) {
   return attrs;
 }
 
+/// dy, of the type of a and b.
+ValueId factor(GradContext& g) { return emit_cast(g, g.grad_output(0), g.type(g.input(0)).dtype); }
+
 ValueId grad_a(GradContext& g) {
   const bool trans_b = flag(g.attrs(), "trans_b");
   if (!flag(g.attrs(), "trans_a"))
-    return g.emit(g.node().spec->name, {g.grad_output(0), g.input(1)},
-                  product_attrs(g, false, !trans_b));
-  return g.emit(g.node().spec->name, {g.input(1), g.grad_output(0)},
-                product_attrs(g, trans_b, true));
+    return g.emit(g.node().spec->name, {factor(g), g.input(1)}, product_attrs(g, false, !trans_b));
+  return g.emit(g.node().spec->name, {g.input(1), factor(g)}, product_attrs(g, trans_b, true));
 }
 
+/// In f32: b may be a weight.
 ValueId grad_b(GradContext& g) {
-  const bool trans_a = flag(g.attrs(), "trans_a");
-  if (!flag(g.attrs(), "trans_b"))
-    return g.emit(g.node().spec->name, {g.input(0), g.grad_output(0)},
-                  product_attrs(g, !trans_a, false));
-  return g.emit(g.node().spec->name, {g.grad_output(0), g.input(0)},
-                product_attrs(g, true, trans_a));
+  const bool trans_a = flag(g.attrs(), "trans_a"), trans_b = flag(g.attrs(), "trans_b");
+  Attrs attrs = trans_b ? product_attrs(g, true, trans_a) : product_attrs(g, !trans_a, false);
+  attrs.set("to", std::string("f32"));
+  if (trans_b) return g.emit(g.node().spec->name, {factor(g), g.input(0)}, attrs);
+  return g.emit(g.node().spec->name, {g.input(0), factor(g)}, attrs);
 }
 
 void matmul_gradient(GradContext& g) {
@@ -146,6 +151,7 @@ std::vector<std::int64_t> shape_of(const Extents& extents) {
 /// factor * x, as the gradient of a sum over a dimension of extent 1.
 ValueId scaled(GradContext& g, ValueId x, double factor) {
   if (factor == 1) return x;
+  x = emit_cast(g, x, DType::f32);
   const std::vector<std::int64_t> shape = shape_of(g.type(x).extents);
   std::vector<std::int64_t> one_more = shape;
   one_more.insert(one_more.begin(), 1);
@@ -161,7 +167,7 @@ void gemm_gradient(GradContext& g) {
   if (g.wants_grad(0)) g.set_grad_input(0, grad_a(g));
   if (g.wants_grad(1)) g.set_grad_input(1, grad_b(g));
   if (g.node().inputs.size() < 3 || !g.wants_grad(2)) return;
-  ValueId dc = g.grad_output(0);
+  ValueId dc = g.wide_grad_output(0);
   const Extents& c = g.type(g.input(2)).extents;
   if (!(c == g.type(dc).extents)) dc = emit_sum(g, dc, {0}, c.rank() == 2);
   g.set_grad_input(2, scaled(g, dc, g.attrs().real("beta")));
@@ -172,18 +178,21 @@ void gemm_gradient(GradContext& g) {
 void register_matmul_ops(OpRegistry& registry) {
   const AttrSpec trans_a{"trans_a", std::int64_t{0}, "1: the last two dimensions of a are [K, M]"};
   const AttrSpec trans_b{"trans_b", std::int64_t{0}, "1: the last two dimensions of b are [N, K]"};
+  const AttrSpec to{"to", std::string(), "f32: y is f32; empty: it is of the type of a"};
   registry.add({.name = "MatMul",
                 .onnx = {"MatMul", 13},
                 .doc = "Products of the matrices in the last two dimensions of a and b.",
                 .inputs = {{"a", "f32 or bf16 [..., M, K]"},
                            {"b", "like a: [..., K, N], or [K, N] for every matrix of a"}},
                 .outputs = {{"y", "[..., M, N]"}},
-                .attrs = {trans_a, trans_b},
+                .attrs = {trans_a, trans_b, to},
                 .rule_for = matmul_rule,
                 .infer = infer_matmul,
-                .cost = product_cost,
+                .cost = matmul_cost,
                 .gradient = matmul_gradient,
-                .accumulates = true});
+                .accumulates = true,
+                .bf16_inputs = {0, 1},
+                .prefers_bf16 = true});
   registry.add({.name = "Gemm",
                 .onnx = {"Gemm", 13},
                 .doc = "alpha op(a) op(b) + beta c of matrices; fully connected layers.",
@@ -194,12 +203,15 @@ void register_matmul_ops(OpRegistry& registry) {
                 .attrs = {{"alpha", 1.0, "factor of the product"},
                           {"beta", 1.0, "factor of c"},
                           trans_a,
-                          trans_b},
+                          trans_b,
+                          to},
                 .rule_for = gemm_rule,
                 .infer = infer_gemm,
-                .cost = product_cost,
+                .cost = matmul_cost,
                 .gradient = gemm_gradient,
-                .accumulates = true});
+                .accumulates = true,
+                .bf16_inputs = {0, 1},
+                .prefers_bf16 = true});
 }
 
 }  // namespace hpdlf::graph

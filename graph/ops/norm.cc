@@ -191,7 +191,8 @@ void register_norm_ops(OpRegistry& registry) {
                 .attrs = {{"batch", std::int64_t{0}, "1: over samples too"}},
                 .rule_for = moments_rule,
                 .infer = infer_moments,
-                .cost = cost_per_input<3>});
+                .cost = cost_per_input<3>,
+                .bf16_inputs = {0}});
 
   OpSpec normalize = normalize_spec(
       "Normalize",
@@ -199,6 +200,7 @@ void register_norm_ops(OpRegistry& registry) {
       {x, sums, gamma, beta}, {"y", "like x"});
   normalize.gradient = normalize_gradient;
   normalize.no_gradient_inputs = {1};
+  normalize.bf16_inputs = {0};
   normalize.in_place = {{0, 0}};
   registry.add(std::move(normalize));
 
@@ -251,6 +253,7 @@ void register_norm_ops(OpRegistry& registry) {
                 .rule_for = inference_rule,
                 .infer = infer_inference,
                 .cost = cost_per_input<3>,
+                .bf16_inputs = {0},
                 .in_place = {{0, 0}}});
 }
 

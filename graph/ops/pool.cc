@@ -135,7 +135,7 @@ void average_pool_gradient(GradContext& g) {
 }  // namespace
 
 void register_pool_ops(OpRegistry& registry) {
-  const OperandSpec x{"x", "f32 [N, spatial..., C]"};
+  const OperandSpec x{"x", "f32 or bf16 [N, spatial..., C]"};
   const OperandSpec y{"y",
                       "[N, spatial'..., C], spatial' = (spatial + pads - dilation * (kernel - 1) - "
                       "1) / stride + 1"};
@@ -152,7 +152,8 @@ void register_pool_ops(OpRegistry& registry) {
                 .rule_for = pool_rule,
                 .infer = infer_pool,
                 .cost = pool_cost,
-                .gradient = max_pool_gradient});
+                .gradient = max_pool_gradient,
+                .bf16_inputs = {0}});
   registry.add({.name = "MaxPoolGrad",
                 .doc = "Gradient of MaxPool by x; the first of equal maxima takes it.",
                 .inputs = {x, dy},
@@ -170,7 +171,8 @@ void register_pool_ops(OpRegistry& registry) {
                 .rule_for = pool_rule,
                 .infer = infer_pool,
                 .cost = pool_cost,
-                .gradient = average_pool_gradient});
+                .gradient = average_pool_gradient,
+                .bf16_inputs = {0}});
   registry.add({.name = "AveragePoolGrad",
                 .doc = "Gradient of AveragePool by x.",
                 .inputs = {dy},

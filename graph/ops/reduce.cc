@@ -33,6 +33,14 @@ void infer_reduce(OpCall& call) {
   call.outputs = {{x.dtype, reduced_extents(x.extents, *call.attrs)}};
 }
 
+/// A sum of bf16 is f32.
+void infer_reduce_sum(OpCall& call) {
+  const TensorType x = call.input(0);
+  if (x.dtype == DType::bf16) call.inputs[0].dtype = DType::f32;
+  infer_reduce(call);
+  call.inputs[0] = x;
+}
+
 void infer_reduce_sum_grad(OpCall& call) {
   const TensorType& dy = call.input(0);
   const TensorType x{dy.dtype, Extents(std::span(call.attrs->integers("input_shape")))};
@@ -144,23 +152,25 @@ std::vector<AttrSpec> reduce_attrs(std::initializer_list<AttrSpec> more = {}) {
 
 void add_reduction(OpRegistry& registry, const std::string& name, int opset, const std::string& doc,
                    std::string (*rule)(const OpCall&), void (*gradient)(GradContext&)) {
-  registry.add({.name = name,
-                .onnx = {name, opset},
-                .doc = doc,
-                .inputs = {{"x", "f32 or f64 of any rank"}},
-                .outputs = {{"y", "x without (or with extent 1 in) the reduced axes"}},
-                .attrs = reduce_attrs(),
-                .rule_for = rule,
-                .infer = infer_reduce,
-                .cost = reduce_cost,
-                .gradient = gradient});
+  const bool is_sum = gradient == sum_gradient;
+  registry.add(
+      {.name = name,
+       .onnx = {name, opset},
+       .doc = doc,
+       .inputs = {{"x", is_sum ? "f32, f64 or bf16 of any rank" : "f32 or f64 of any rank"}},
+       .outputs = {{"y", "x without (or with extent 1 in) the reduced axes"}},
+       .attrs = reduce_attrs(),
+       .rule_for = rule,
+       .infer = is_sum ? infer_reduce_sum : infer_reduce,
+       .cost = reduce_cost,
+       .gradient = gradient});
 }
 
 }  // namespace
 
 void register_reduce_ops(OpRegistry& registry) {
-  add_reduction(registry, "ReduceSum", 13, "Sum along axes, accumulated in f64.", sum_rule,
-                sum_gradient);
+  add_reduction(registry, "ReduceSum", 13, "Sum along axes, accumulated in f64; f32 if x is bf16.",
+                sum_rule, sum_gradient);
   add_reduction(registry, "ReduceMean", 13, "Mean along axes, accumulated in f64.", sum_rule,
                 mean_gradient);
   add_reduction(registry, "ReduceSumSquare", 13, "Sum of squares along axes, accumulated in f64.",

@@ -3,6 +3,7 @@
 //   WinogradConv             y = Conv(x, w) from u; from transposed weights and complementary pads it is ConvGradInput
 //   WinogradConvGradWeight   ConvGradWeight
 //   Normalized...            the same of activation((x - shift) * scale + offset), which is never stored: graph/passes/fuse_normalize.cc
+// x, dy and y are f32 or bf16, weights and all that is computed f32.
 // Kernels of 3x3 in the last two dimensions, stride 1, no groups. Formulas and sources: codelets/cpu/winograd-inl.hpp.
 // SPDX-License-Identifier: Apache-2.0
 #include "graph/ops/conv_shapes.hpp"
@@ -57,7 +58,7 @@ void check_tile_depth(const Attrs& attrs, std::int64_t taps) {
 }
 
 void check_f32(const TensorType& type, const char* name) {
-  HPDLF_CHECK(type.dtype == DType::f32, "{} is {}; Winograd takes f32", name, to_string(type));
+  HPDLF_CHECK(type.dtype == DType::f32, "{} is {}; Winograd transforms f32", name, to_string(type));
 }
 
 void infer_weights(OpCall& call) {
@@ -93,7 +94,7 @@ void infer_winograd_conv(OpCall& call) {
   const TensorType& u = call.input(is_normalized(call) ? 2 : 1);
   check_coefficients(call);
   check_activation(x, "x");
-  check_f32(x, "x");
+  check_f32(u, "u");
   check_geometry(call);
   const std::int64_t channels = call.attrs->integer("channels");
   const std::int64_t taps = direct_taps(call.attrs->integers("kernel_shape"));
@@ -101,15 +102,16 @@ void infer_winograd_conv(OpCall& call) {
   const Extents expected{lines(channels), line_elements(*call.attrs, taps, x.extents.back())};
   HPDLF_CHECK(u.extents == expected, "u is {}, kernel_shape, channels={} and x {} make it {}",
               to_string(u), channels, to_string(x), to_string(expected));
-  call.outputs = {{DType::f32, narrow_extents(x.extents, *call.attrs, channels)}};
+  call.outputs = {{x.dtype, narrow_extents(x.extents, *call.attrs, channels)}};
 }
 
 void infer_winograd_grad_weight(OpCall& call) {
   const TensorType& x = call.input(0);
   const TensorType& dy = call.inputs.back();
   check_coefficients(call);
-  check_f32(x, "x");
-  check_f32(dy, "dy");
+  check_float(x, "x");
+  HPDLF_CHECK(dy.dtype == x.dtype, "dy is {}; for x {} it must be {}", to_string(dy), to_string(x),
+              name_of(x.dtype));
   check_geometry(call);
   check_tile_depth(*call.attrs, direct_taps(call.attrs->integers("kernel_shape")));
   const Extents expected = narrow_extents(x.extents, *call.attrs, dy.extents.back());
@@ -209,7 +211,7 @@ void add_with_normalized(OpRegistry& registry, OpSpec spec) {
 }  // namespace
 
 void register_winograd_ops(OpRegistry& registry) {
-  const OperandSpec x{"x", "f32 [N, (D,) H, W, C]"};
+  const OperandSpec x{"x", "f32 or bf16 [N, (D,) H, W, C]"};
   registry.add(
       {.name = "WinogradWeights",
        .doc = "Transforms the weights of a convolution for WinogradConv.",
@@ -237,7 +239,7 @@ void register_winograd_ops(OpRegistry& registry) {
        .inputs = {x,
                   {"u", "WinogradWeights"},
                   {"bias", "f32 [channels]", OperandSpec::Arity::optional}},
-       .outputs = {{"y", "f32 [N, (D',) H', W', channels]"}},
+       .outputs = {{"y", "like x: [N, (D',) H', W', channels]"}},
        .attrs = conv_attrs({{"channels", std::int64_t{1}, "channels of y", true}, tile_depth()}),
        .rule_for = winograd_conv_rule,
        .infer = infer_winograd_conv,
@@ -245,7 +247,7 @@ void register_winograd_ops(OpRegistry& registry) {
        .accumulates = true});
   add_with_normalized(registry, {.name = "WinogradConvGradWeight",
                                  .doc = "Gradient of a 3x3 or Dx3x3 convolution by its weight.",
-                                 .inputs = {x, {"dy", "f32 [N, (D',) H', W', K]"}},
+                                 .inputs = {x, {"dy", "like x: [N, (D',) H', W', K]"}},
                                  .outputs = {{"dw", "f32 [K, (D,) 3, 3, C]"}},
                                  .attrs = conv_attrs({tile_depth()}),
                                  .rule_for = winograd_grad_weight_rule,

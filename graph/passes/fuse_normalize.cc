@@ -38,7 +38,6 @@ class Fusion {
 
   bool is_only_read_by_convolutions(const Node& normalize) const {
     const ValueId y = normalize.outputs[0];
-    if (graph_.value(y).type.dtype != DType::f32) return false;
     const auto reads_elsewhere = [&](const Node& node) {
       const auto count = std::count(node.inputs.begin(), node.inputs.end(), y);
       return node.accumulate == y || count > 1 ||

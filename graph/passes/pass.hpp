@@ -25,11 +25,17 @@ void eliminate_dead_nodes(Graph& graph);
 /// Run before differentiate(): the gradients then are those of the parts.
 void split_concat_conv(Graph& graph);
 
-/// Conv, ConvGradInput and ConvGradWeight of 3x3 in H and W, stride 1, f32 -> Winograd's F(4x4, 3x3) or F(4x4x4, 3x3x3), whichever of the
-/// operators' costs is least: a quarter or an eighth of the multiplications, but transformed weights are four or eight times the size. Rounding errors stay of the order of the direct
-/// algorithm's (docs/adr/0007). Run after differentiate(): the operators have no gradients of their own.
-/// @param flops_per_byte what a core computes while it moves a byte
-void use_winograd(Graph& graph, double flops_per_byte = 10);
+/// Training in bf16 (docs/adr/0008): products, and operators that read their results, take bf16 and give bf16, as far as OpSpec::bf16_inputs
+/// says. Parameters, states, statistics and losses stay f32 or f64; what is fetched or updated keeps its type. A Cast stands where the
+/// types of writer and reader differ. Run before differentiate(): gradients then are bf16 too, those of parameters f32.
+void use_bf16(Graph& graph);
+
+/// Conv, ConvGradInput and ConvGradWeight of 3x3 in H and W, stride 1 -> Winograd's F(4x4, 3x3) or F(4x4x4, 3x3x3), whichever of the
+/// operators' costs is least: a quarter or an eighth of the multiplications, but transformed weights are four or eight times the size. It
+/// computes in f32 whatever the activations are, from the weights that a Cast to bf16 reads. Rounding errors stay of the order of the
+/// direct algorithm's (docs/adr/0007). Run after differentiate(): the operators have no gradients of their own.
+/// @param flops_per_byte what a core computes in f32 while it moves a byte. @param bf16_speed what it computes in bf16 meanwhile, over f32
+void use_winograd(Graph& graph, double flops_per_byte = 10, double bf16_speed = 2);
 
 /// A Normalize (with its activation) that only Winograd convolutions and their weight gradients read is dropped: they normalise what they
 /// read, so the normalised tensor is never stored. Run after use_winograd().

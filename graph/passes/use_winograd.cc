@@ -11,14 +11,23 @@ bool all_are(const std::vector<std::int64_t>& values, std::int64_t expected) {
 }
 
 /// A convolution of 3x3 in H and W that Winograd's tiles can compute.
-bool has_geometry(const Graph& graph, const Node& node) {
+bool has_geometry(const Node& node) {
   const auto& kernel = node.attrs.integers("kernel_shape");
   if (kernel.size() < 2 || kernel.size() > 3) return false;
   const bool is_3x3 = kernel[kernel.size() - 1] == 3 && kernel[kernel.size() - 2] == 3;
-  const auto is_f32 = [&](ValueId v) { return graph.value(v).type.dtype == DType::f32; };
   return is_3x3 && all_are(node.attrs.integers("strides"), 1) &&
-         all_are(node.attrs.integers("dilations"), 1) && node.attrs.integer("group") == 1 &&
-         std::all_of(node.inputs.begin(), node.inputs.end(), is_f32);
+         all_are(node.attrs.integers("dilations"), 1) && node.attrs.integer("group") == 1;
+}
+
+/// What was cast to give `value`; `value` itself if no Cast did.
+ValueId before_cast(const Graph& graph, ValueId value) {
+  const NodeId producer = graph.value(value).producer;
+  const bool is_cast = producer != kNone && graph.node(producer).spec->name == "Cast";
+  return is_cast ? graph.node(producer).inputs[0] : value;
+}
+
+bool is_f32(const Graph& graph, ValueId value) {
+  return graph.value(value).type.dtype == DType::f32;
 }
 
 /// The pads with which the gradient by x is a convolution of dy; empty if a pad is wider than the kernel reaches.
@@ -35,7 +44,8 @@ std::vector<std::int64_t> complementary_pads(const Attrs& attrs) {
 
 class Rewriter {
  public:
-  Rewriter(Graph& graph, double flops_per_byte) : graph_(graph), flops_per_byte_(flops_per_byte) {}
+  Rewriter(Graph& graph, double flops_per_byte, double bf16_speed)
+      : graph_(graph), flops_per_byte_(flops_per_byte), bf16_speed_(bf16_speed) {}
 
   void run() {
     const std::vector<Node> originals = graph_.nodes();
@@ -58,7 +68,8 @@ class Rewriter {
   }
   [[nodiscard]] double effort(const OpCall& call) const {
     const Cost cost = call.spec->cost(call);
-    return std::max(cost.flops, flops_per_byte_ * (cost.bytes_read + cost.bytes_written));
+    const double flops = cost.flops / (cost.arithmetic == DType::bf16 ? bf16_speed_ : 1);
+    return std::max(flops, flops_per_byte_ * (cost.bytes_read + cost.bytes_written));
   }
 
   /// What "tile_depth" may be: D direct, or transformed where the kernel has three taps there.
@@ -69,8 +80,8 @@ class Rewriter {
   }
 
   bool use_for_weight_gradient(const Node& node) {
-    if (!has_geometry(graph_, node)) return false;
     const OpCall direct = graph::call_of(graph_, node);
+    if (!has_geometry(node) || direct.input(0).dtype != direct.input(1).dtype) return false;
     const OpSpec& op = op_registry().at("WinogradConvGradWeight");
     double best = effort(direct);
     Node replacement;
@@ -90,7 +101,9 @@ class Rewriter {
   }
 
   bool use_for(const Node& node, bool transposed) {
-    if (!has_geometry(graph_, node)) return false;
+    const ValueId w = before_cast(graph_, node.inputs[1]);
+    const bool has_other_bias = node.inputs.size() > 2 && !is_f32(graph_, node.inputs[2]);
+    if (!has_geometry(node) || !is_f32(graph_, w) || has_other_bias) return false;
     Attrs attrs = node.attrs;
     attrs.erase("input_shape");
     attrs.set("channels", graph_.value(node.outputs[0]).type.extents.back());
@@ -103,7 +116,7 @@ class Rewriter {
     for (const auto depth : tile_depths(node)) {
       attrs.set("tile_depth", depth);
       const Attrs transform = transform_attrs(transposed, depth);
-      const OpCall weights = call_of("WinogradWeights", transform, {direct.input(1)});
+      const OpCall weights = call_of("WinogradWeights", transform, {graph_.value(w).type});
       std::vector<TensorType> inputs = direct.inputs;
       inputs[1] = weights.output(0);
       const double found =
@@ -114,7 +127,7 @@ class Rewriter {
     }
     if (best_depth == 0) return false;
     attrs.set("tile_depth", best_depth);
-    replace(node, attrs, transform_attrs(transposed, best_depth));
+    replace(node, w, attrs, transform_attrs(transposed, best_depth));
     return true;
   }
 
@@ -124,9 +137,8 @@ class Rewriter {
   }
 
   /// Weights are transformed where the convolution was.
-  void replace(const Node& node, const Attrs& attrs, const Attrs& transform) {
-    const NodeId id =
-        graph_.add_node("WinogradWeights", {node.inputs[1]}, transform, node.name + ".weights");
+  void replace(const Node& node, ValueId w, const Attrs& attrs, const Attrs& transform) {
+    const NodeId id = graph_.add_node("WinogradWeights", {w}, transform, node.name + ".weights");
     graph_.node(id).layer = node.layer;
     graph_.node(id).phase = node.phase;
     nodes_.push_back(graph_.node(id));
@@ -137,12 +149,14 @@ class Rewriter {
   }
 
   Graph& graph_;
-  double flops_per_byte_;
+  double flops_per_byte_, bf16_speed_;
   std::vector<Node> nodes_;
 };
 
 }  // namespace
 
-void use_winograd(Graph& graph, double flops_per_byte) { Rewriter(graph, flops_per_byte).run(); }
+void use_winograd(Graph& graph, double flops_per_byte, double bf16_speed) {
+  Rewriter(graph, flops_per_byte, bf16_speed).run();
+}
 
 }  // namespace hpdlf::graph

@@ -161,7 +161,7 @@ void BoundGraph::bind_task(partition::TaskId id, const partition::CostModel& mod
   record.inputs = is_feed(task) ? 1 : task.inputs;  // the host's tensor counts
   record.accumulate = task.accumulate;
   record.is_fetch = is_fetch(task);
-  record.estimate_us = std::max(kLeastEstimateUs, 1e6 * model.seconds(*graph_, task));
+  record.estimate_us = std::max(kLeastEstimateUs, 1e6 * model.seconds(task));
   record.codelet = session_.codelets.get(task.op);
   record.name = one_word(graph_->describe(task));
   record.flops = task.cost.flops;

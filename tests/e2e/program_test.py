@@ -254,6 +254,17 @@ class Bench(Workspace):
         self.assertEqual(len(every), 2 + 6)
         self.assertEqual(first, every[:4])
 
+    def test_times_a_step_in_bf16(self):
+        def step(dtype):
+            return json.loads(self.hpdlf("bench", "step", "--net", "unet3d", "--size", "32", "--steps", "2", "--dtype", dtype, "--json").stdout)
+
+        f32, bf16 = step("f32"), step("bf16")
+
+        self.assertEqual((bf16["dtype"], bf16["params"]), ("bf16", f32["params"]))
+        for a, b in zip(bf16["losses"], f32["losses"]):
+            self.assertAlmostEqual(a, b, delta=0.004 * b)
+        self.assertLess(bf16["predicted_peak_mib"], f32["predicted_peak_mib"])
+
     def test_shows_the_time_of_each_operator(self):
         out = self.hpdlf("bench", "step", "--net", "unet3d", "--size", "16", "--steps", "1").stdout
 
@@ -263,7 +274,7 @@ class Bench(Workspace):
     def test_wrong_requests(self):
         self.fails("bench", "step", "--net", "cicel", say=["unknown net `cicel`", "did you mean `cicek`"])
         self.fails("bench", "step", "--net", "mlperf", "--size", "40", say=["extent 40", "nearest: 64"])
-        self.fails("bench", "step", "--net", "mlp", "--dtype", "bf16", say=["bf16", "--dtype f32"])
+        self.fails("bench", "step", "--net", "mlp", "--dtype", "f16", say=["`f16`", "f32 or bf16"])
 
 
 class BadInput(Workspace):

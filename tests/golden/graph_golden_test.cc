@@ -157,6 +157,72 @@ TEST(FuseNormalize, DropsWhatOnlyWinogradConvolutionsRead) {
   EXPECT_TRUE(equals_golden(print(graph), "normalized_optimize"));
 }
 
+/// A convolution that is normalised, pooled and joined by a scaled copy of the image, then a linear layer.
+Graph mixed_operators() {
+  Graph graph("mixed");
+  Builder builder(graph);
+  const ValueId x = graph.add_input("image", {DType::f32, {1, 8, 8, 4}});
+  const ValueId scale = graph.add_parameter("scale", {DType::f32, {4}}, {});
+  const ValueId y = builder.instance_norm(
+      "norm",
+      builder.conv("conv", x, {.out_channels = 4, .kernel = {3, 3}, .pads = {1, 1}, .bias = false}),
+      1e-5, "Relu");
+  const ValueId sum = builder.op("sum", "Add", {y, builder.op("scaled", "Mul", {x, scale})});
+  const ValueId out = builder.linear("head", sum, 2);
+  graph.fetch("out", out);
+  graph.fetch("loss", builder.op("loss", "ReduceSum", {builder.relu("positive", out)},
+                                 {{"keepdims", std::int64_t{0}}}));
+  return graph;
+}
+
+TEST(UseBf16, CastsWhereTypesOfWriterAndReaderDiffer) {
+  Graph graph = mixed_operators();
+
+  use_bf16(graph);
+
+  verify(graph);
+  EXPECT_TRUE(equals_golden(print(graph), "mixed_use_bf16"));
+}
+
+TEST(UseBf16, GivesParametersF32Gradients) {
+  Graph graph = mixed_operators();
+
+  use_bf16(graph);
+  bind_gradients(graph);
+  optimize(graph);
+
+  for (const auto& [name, value] : graph.fetches())
+    EXPECT_EQ(graph.value(value).type.dtype, DType::f32) << name;
+  EXPECT_TRUE(equals_golden(print(graph), "mixed_use_bf16_gradient"));
+}
+
+TEST(UseBf16, LeavesAGraphWithoutProductsAlone) {
+  Graph graph("elementwise");
+  Builder builder(graph);
+  graph.fetch("y", builder.relu("y", graph.add_input("x", {DType::f32, {2, 3}})));
+  const std::string before = print(graph);
+
+  use_bf16(graph);
+
+  EXPECT_EQ(print(graph), before);
+}
+
+TEST(UseWinograd, TransformsTheWeightsBehindACastToBf16) {
+  Graph graph("convolutions");
+  Builder builder(graph);
+  const ValueId x = graph.add_input("image", {DType::f32, {1, 8, 16, 16, 32}});
+  const Builder::ConvOptions conv{
+      .out_channels = 32, .kernel = {3, 3, 3}, .pads = {1, 1, 1}, .bias = false};
+  const ValueId y = builder.conv("second", builder.conv("first", x, conv), conv);
+  graph.fetch("loss", builder.op("loss", "ReduceSum", {y}, {{"keepdims", std::int64_t{0}}}));
+
+  use_bf16(graph);
+  bind_gradients(graph);
+  optimize(graph);
+
+  EXPECT_TRUE(equals_golden(print(graph), "convolutions_bf16_optimize"));
+}
+
 TEST(Optimize, KeepsToDirectConvolutionsInStrictMath) {
   Graph graph = convolutions();
   Graph expected = convolutions();

@@ -127,10 +127,17 @@ std::vector<OpCase> attention_cases() {
   add_cases(cases, {.name = "one_token", .n = 1, .t = 1, .h = 2, .e = 3});
   // More than one block of queries and of keys, the last ones cut off.
   add_cases(cases, {.name = "blocks_1x530x1x2", .n = 1, .t = 530, .h = 1, .e = 2});
-  cases.push_back({.name = "rejects_split_operands",
-                   .op = "SelfAttention",
-                   .inputs = {{.extents = {2, 9, 3, 5}}},
-                   .error = "qkv is f32[2,9,3,5]; it must be f32 [samples, tokens, heads, 3"});
+  const std::vector<OpCase> in_f32 = cases;
+  for (const OpCase& c : in_f32)
+    if (c.op == "SelfAttention")
+      cases.push_back(in_bf16(c, {0}, {0}));
+    else
+      cases.push_back(in_bf16(c, {0, 1, 3}, {0}));
+  cases.push_back(
+      {.name = "rejects_split_operands",
+       .op = "SelfAttention",
+       .inputs = {{.extents = {2, 9, 3, 5}}},
+       .error = "qkv is f32[2,9,3,5]; it must be f32 or bf16 [samples, tokens, heads, 3"});
   OpCase other_out = cases[1];
   other_out.name = "rejects_other_out";
   other_out.inputs[1].extents = {2, 9, 3, 6};

@@ -157,9 +157,9 @@ const std::vector<Geometry>& conv_geometries() {
       Geometry{"2d_windows_in_the_padding", {1, 5, 6, 2}, {1, 9, 10, 3}, {2, 1}}.padded(
           {3, 2, 2, 2}),
       Geometry{"1d_k5_s2", {2, 19, 3}, {2, 10, 4}, {5}}.strided({2}).padded({2, 2}),
-      Geometry{"3d_k3_bf16", {1, 4, 3, 6, 16}, {1, 4, 3, 6, 16}, {3, 3, 3}}.padded({1}).in(
+      Geometry{"3d_k3_bf16_bias_too", {1, 4, 3, 6, 16}, {1, 4, 3, 6, 16}, {3, 3, 3}}.padded({1}).in(
           DType::bf16),
-      Geometry{"3d_k3_s2_bf16", {1, 5, 4, 6, 8}, {1, 3, 2, 3, 16}, {3, 3, 3}}
+      Geometry{"3d_k3_s2_bf16_bias_too", {1, 5, 4, 6, 8}, {1, 3, 2, 3, 16}, {3, 3, 3}}
           .strided({2, 2, 2})
           .padded({1})
           .in(DType::bf16)};
@@ -222,8 +222,9 @@ const std::vector<Geometry>& transposed_geometries() {
           {1, 0}),
       Geometry{"2d_groups2", {1, 8, 10, 6}, {1, 4, 5, 8}, {2, 2}}.strided({2, 2}).grouped(2),
       Geometry{"1d_k4_s3", {2, 13, 3}, {2, 4, 5}, {4}}.strided({3}),
-      Geometry{"3d_k2_s2_bf16", {1, 4, 6, 4, 8}, {1, 2, 3, 2, 16}, {2, 2, 2}}.strided({2, 2, 2}).in(
-          DType::bf16)};
+      Geometry{"3d_k2_s2_bf16_bias_too", {1, 4, 6, 4, 8}, {1, 2, 3, 2, 16}, {2, 2, 2}}
+          .strided({2, 2, 2})
+          .in(DType::bf16)};
   return table;
 }
 
@@ -282,6 +283,14 @@ std::vector<OpCase> conv_cases() {
     cases.push_back(grad_weight_case(g));
   }
   for (const auto& g : transposed_geometries()) cases.push_back(transposed_case(g));
+  const std::vector<OpCase> in_f32 = cases;
+  for (const OpCase& c : in_f32) {
+    if (c.inputs[0].dtype != DType::f32) continue;
+    if (c.op == "ConvGradWeight")
+      cases.push_back(in_bf16(c, {0, 1}, {}));
+    else if (c.op != "Conv" || c.inputs.size() > 2)
+      cases.push_back(in_bf16(c, {0, 1}, {0}));
+  }
   for (auto& c : error_cases()) cases.push_back(std::move(c));
   return cases;
 }

@@ -103,7 +103,12 @@ std::vector<OpCase> error_cases() {
           {.name = "rejects_integers",
            .op = "LinearGradInput",
            .inputs = {{.dtype = DType::i32, .extents = {4, 5}}, {.extents = {5, 3}}},
-           .error = "dy is i32[4,5]; LinearGradInput takes f32"}};
+           .error = "dy is i32[4,5]; LinearGradInput takes f32 or bf16"},
+          {.name = "rejects_a_bf16_bias",
+           .op = "Linear",
+           .inputs = {{DType::bf16, {4, 5}}, {DType::bf16, {3, 5}}, {DType::bf16, {3}}},
+           .error = "b is bf16[3]; Linear takes f32 or bf16 factors, alike and not empty, and an "
+                    "f32 bias"}};
 }
 
 }  // namespace
@@ -126,6 +131,12 @@ std::vector<OpCase> linear_cases() {
                     .out = {70},
                     .in = {1024},
                     .bias = false});
+  const std::vector<OpCase> in_f32 = cases;
+  for (const OpCase& c : in_f32)
+    if (c.op == "LinearGradWeight")
+      cases.push_back(in_bf16(c, {0, 1}, {}));
+    else
+      cases.push_back(in_bf16(c, {0, 1}, {0}));
   for (auto& c : error_cases()) cases.push_back(std::move(c));
   return cases;
 }

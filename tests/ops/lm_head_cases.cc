@@ -120,6 +120,13 @@ std::vector<OpCase> lm_head_cases() {
                     .words = 515,
                     .channels = 2,
                     .target_type = DType::i64});
+  const std::vector<OpCase> in_f32 = cases;
+  for (const OpCase& c : in_f32) {
+    cases.push_back(in_bf16(c, {0, 1, 2}, {}));
+    cases.back().slack = c.slack;  // gradients by scores are multiplied in bf16
+    if (c.op == "LmHeadSums")
+      cases.back().differentiate = {};  // rows differ by bf16 from what s is of
+  }
   cases.push_back(saturated_case());
   cases.push_back({.name = "3x7",
                    .op = "LmHeadLossSums",

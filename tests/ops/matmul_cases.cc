@@ -124,6 +124,17 @@ std::vector<OpCase> matmul_cases() {
   cases.push_back(gemm_case("whole_c", {13, 9}, 1, 1, false, false));
   cases.push_back(gemm_case("whole_c_scaled", {13, 9}, 2, 0.25, false, false));
   cases.push_back(gemm_case("beta_0", {9}, 1, 0, false, false));
+  cases.push_back(in_bf16(gemm_case("bias_f32", {9}, 1, 1, false, true), {0, 1}, {0}));
+  cases.push_back(in_bf16(gemm_case("scaled_f32", {9}, 0.5, -2, false, false), {0, 1}, {0}));
+  OpCase to_f32 =
+      in_bf16(product_case("MatMul", {.name = "to_f32", .m = 13, .k = 17, .n = 11}, true, false),
+              {0, 1}, {});
+  to_f32.attrs.set("to", std::string("f32"));
+  cases.push_back(to_f32);
+  to_f32.name = "rejects_other_results";
+  to_f32.attrs.set("to", std::string("f64"));
+  to_f32.error = "to=`f64` of a product";
+  cases.push_back(to_f32);
   for (auto& c : error_cases()) cases.push_back(std::move(c));
   return cases;
 }

@@ -1,5 +1,7 @@
 #include "tests/ops/op_case.hpp"
 
+#include "support/tolerance.hpp"
+
 namespace hpdlf::test {
 
 std::size_t RefTensor::offset(const Extents& index) const {
@@ -25,6 +27,16 @@ void for_each_index(const Extents& extents, const std::function<void(const Exten
       index[i] = 0;
     }
   } while (i >= 0);
+}
+
+OpCase in_bf16(OpCase op_case, const std::vector<std::size_t>& inputs,
+               const std::vector<std::size_t>& outputs) {
+  op_case.name += "_bf16";
+  for (const auto i : inputs) op_case.inputs.at(i).dtype = DType::bf16;
+  for (const auto i : outputs) op_case.outputs.at(i).dtype = DType::bf16;
+  if (outputs.empty())
+    op_case.slack *= unit_error("cpu", DType::f32) / unit_error("cpu", DType::bf16);
+  return op_case;
 }
 
 const std::vector<OpCase>& all_op_cases() {

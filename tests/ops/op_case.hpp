@@ -127,6 +127,10 @@ struct OpCase {
   std::string error = {};
 };
 
+/// The case with these operands in bf16. Without bf16 outputs nothing but the inputs is rounded: the bound stays that of f32.
+[[nodiscard]] OpCase in_bf16(OpCase op_case, const std::vector<std::size_t>& inputs,
+                             const std::vector<std::size_t>& outputs);
+
 #define HPDLF_OP_FAMILY(family) std::vector<OpCase> family##_cases();
 #include "base/op_families.def"
 #undef HPDLF_OP_FAMILY

@@ -184,6 +184,7 @@ std::vector<OpCase> reduce_cases() {
                    .outputs = {{DType::f32, {1, 5}}},
                    .reference = sum_reference,
                    .terms = 9 * 11 * 13});
+  cases.push_back(in_bf16(cases.back(), {0}, {}));
   cases.push_back({.name = "wide_2x5003",
                    .op = "ReduceSum",
                    .attrs = {{"axes", Integers{0}}},
@@ -191,6 +192,14 @@ std::vector<OpCase> reduce_cases() {
                    .outputs = {{DType::f32, {1, 5003}}},
                    .reference = sum_reference,
                    .terms = 2});
+  cases.push_back(in_bf16(cases.back(), {0}, {}));
+  cases.push_back({.name = "all_3x5x7",
+                   .op = "ReduceSum",
+                   .inputs = {{DType::bf16, {3, 5, 7}}},
+                   .outputs = {{DType::f32, {1, 1, 1}}},
+                   .reference = sum_reference,
+                   .terms = 3 * 5 * 7,
+                   .differentiate = {0}});
   cases.push_back({.name = "unknown_axis",
                    .op = "ReduceSum",
                    .attrs = {{"axes", Integers{3}}},

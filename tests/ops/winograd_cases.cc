@@ -281,6 +281,20 @@ OpCase weights_case(const std::string& name, const Extents& w, bool transposed,
       .terms = kTaps * kTaps * kTaps};
 }
 
+/// Some of the cases with x and y, or x and dy, in bf16.
+void add_bf16(std::vector<OpCase>& cases) {
+  const std::vector<OpCase> in_f32 = cases;
+  for (const OpCase& c : in_f32) {
+    if (!c.name.starts_with("3d_odd") && !c.name.starts_with("3d_c20") &&
+        !c.name.starts_with("2d_"))
+      continue;
+    if (c.op.ends_with("GradWeight"))
+      cases.push_back(in_bf16(c, {0, c.inputs.size() - 1}, {}));
+    else
+      cases.push_back(in_bf16(c, {0}, {0}));
+  }
+}
+
 OpCase error_case(const std::string& name, Attrs attrs, const Extents& u,
                   const std::string& error) {
   return {.name = name,
@@ -308,6 +322,7 @@ std::vector<OpCase> winograd_cases() {
       cases.push_back(std::move(c));
     }
   }
+  add_bf16(cases);
   for (const bool transposed : {false, true}) {
     cases.push_back(weights_case("3d", {35, 3, 3, 3, 20}, transposed, 1));
     cases.push_back(weights_case("3d_cubes", {35, 3, 3, 3, 20}, transposed, 4));

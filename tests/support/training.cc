@@ -94,24 +94,24 @@ void load_parameters(runtime::Executor& executor, const graph::Graph& graph,
   }
 }
 
-std::shared_ptr<graph::Graph> gpt2_fixture_graph(const Fixture& fixture) {
+std::shared_ptr<graph::Graph> gpt2_fixture_graph(const Fixture& fixture, DType dtype) {
   const auto integer = [&](const char* key) { return std::stoll(fixture.metadata.at(key)); };
   const Extents& table = fixture.tensors.at("wte.weight").type.extents;
   const Extents& tokens = fixture.tensors.at("tokens").type.extents;
-  return apps::gpt2_training_graph(
-      tokens[0], tokens[1],
-      {.layers = integer("layers"),
-       .heads = integer("heads"),
-       .channels = table[1],
-       .vocabulary = table[0],
-       .context = integer("context")},
-      {.weight_decay = std::stod(fixture.metadata.at("weight_decay"))});
+  return apps::gpt2_training_graph(tokens[0], tokens[1],
+                                   {.layers = integer("layers"),
+                                    .heads = integer("heads"),
+                                    .channels = table[1],
+                                    .vocabulary = table[0],
+                                    .context = integer("context")},
+                                   {.weight_decay = std::stod(fixture.metadata.at("weight_decay"))},
+                                   dtype);
 }
 
 }  // namespace
 
-std::shared_ptr<graph::Graph> fixture_training_graph(const Fixture& fixture) {
-  if (is_gpt2(fixture)) return gpt2_fixture_graph(fixture);
+std::shared_ptr<graph::Graph> fixture_training_graph(const Fixture& fixture, DType dtype) {
+  if (is_gpt2(fixture)) return gpt2_fixture_graph(fixture, dtype);
   using Variant = apps::UNet3dOptions::Variant;
   const auto& meta = fixture.metadata;
   const auto weights = fixture.tensors.at("class_weights").as<float>();
@@ -119,7 +119,8 @@ std::shared_ptr<graph::Graph> fixture_training_graph(const Fixture& fixture) {
       fixture.tensors.at("x").type.extents,
       {.classes = static_cast<std::int64_t>(weights.size()),
        .filters = integers(meta.at("filters")),
-       .variant = meta.at("net") == "cicek" ? Variant::cicek : Variant::mlperf},
+       .variant = meta.at("net") == "cicek" ? Variant::cicek : Variant::mlperf,
+       .dtype = dtype},
       {.class_weights = weights,
        .dice_over_batch = meta.at("dice_over_batch") == "1",
        .dice_smooth = std::stod(meta.at("dice_smooth")),
@@ -163,8 +164,8 @@ std::map<std::string, double> oracle_gradient_errors(const Fixture& fixture) {
 }
 
 TrainingRun train_fixture(runtime::Session& session, const Fixture& fixture,
-                          const std::string& strategy, int steps) {
-  const std::shared_ptr<const graph::Graph> graph = fixture_training_graph(fixture);
+                          const std::string& strategy, int steps, DType dtype) {
+  const std::shared_ptr<const graph::Graph> graph = fixture_training_graph(fixture, dtype);
   const partition::CostModel model(test_machine(session));
   const partition::Plan plan = partition::make_plan(graph, model, {.strategy = strategy});
   auto tasks = std::make_shared<partition::TaskGraph>(partition::lower(graph, plan));

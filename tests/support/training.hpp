@@ -14,7 +14,8 @@
 namespace hpdlf::test {
 
 /// The training graph of a fixture that scripts/make_torch_trace.py or make_gpt2_trace.py made: the net, loss and optimizer that its metadata names.
-[[nodiscard]] std::shared_ptr<graph::Graph> fixture_training_graph(const Fixture& fixture);
+[[nodiscard]] std::shared_ptr<graph::Graph> fixture_training_graph(const Fixture& fixture,
+                                                                   DType dtype = DType::f32);
 
 /// Losses of the untiled net, node by node on one thread, without StarPU.
 [[nodiscard]] std::vector<double> oracle_losses(const Fixture& fixture, int steps);
@@ -29,6 +30,7 @@ struct TrainingRun {
 
 /// Trains `steps` steps from the fixture's weights on its batch, cut as `strategy` says. Collective over the session's ranks.
 [[nodiscard]] TrainingRun train_fixture(runtime::Session& session, const Fixture& fixture,
-                                        const std::string& strategy, int steps);
+                                        const std::string& strategy, int steps,
+                                        DType dtype = DType::f32);
 
 }  // namespace hpdlf::test
