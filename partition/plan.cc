@@ -32,6 +32,7 @@ Json node_to_json(const graph::Graph& graph, const graph::Node& node, const Node
       json["owners"] = plan.owners;
       break;
     }
+  if (plan.after != graph::kNone) json["after"] = graph.value(plan.after).name;
   return json;
 }
 
@@ -51,6 +52,7 @@ NodePlan node_from_json(const Json& json, const graph::Graph& graph, const graph
   for (const int parts : plan.parts) tiles *= static_cast<std::size_t>(parts);
   plan.owners =
       json.contains("owners") ? json["owners"].get<std::vector<int>>() : std::vector<int>(tiles, 0);
+  if (json.contains("after")) plan.after = graph.find(json["after"].get<std::string>());
   return plan;
 }
 

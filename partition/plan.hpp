@@ -13,6 +13,8 @@ namespace hpdlf::partition {
 struct NodePlan {
   std::vector<int> parts;   ///< pieces a factor of the node's tiling rule, in the rule's order
   std::vector<int> owners;  ///< rank of each tile, row-major over the parts
+  /// If set, a tile waits until the corresponding tile of this value is there (waits.hpp).
+  graph::ValueId after = graph::kNone;
 };
 
 struct Plan {
