@@ -65,7 +65,7 @@ std::string to_json(const Plan& plan, const graph::Graph& graph) {
                   {"graph", graph.name()},   {"fingerprint", plan.graph_fingerprint},
                   {"machine", plan.machine}, {"strategy", plan.strategy},
                   {"reason", plan.reason},   {"ranks", plan.ranks},
-                  {"workers", plan.workers}};
+                  {"workers", plan.workers}, {"recomputed", plan.recomputed}};
   std::string text = head.dump(2);
   text.resize(text.rfind('\n'));
   text += ",\n  \"nodes\": [";
@@ -94,6 +94,7 @@ Plan plan_from_json(std::string_view text, const graph::Graph& graph) {
     plan.reason = json.at("reason");
     plan.ranks = json.at("ranks");
     plan.workers = json.at("workers");
+    plan.recomputed = json.value("recomputed", plan.recomputed);  // plans of before have none
     const Json& nodes = json.at("nodes");
     HPDLF_CHECK(nodes.size() == graph.nodes().size(), "the plan covers {} nodes, the graph has {}",
                 nodes.size(), graph.nodes().size());

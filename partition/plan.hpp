@@ -19,12 +19,13 @@ struct NodePlan {
 
 struct Plan {
   static constexpr int kVersion = 1;
-  std::string graph_fingerprint;  ///< hex
-  std::string machine;            ///< name of the machine it was made for
-  std::string strategy;           ///< "auto", "d:4", ... as asked for
-  std::string reason;             ///< one line in words: why this plan
-  int ranks = 1, workers = 1;     ///< workers a rank
-  std::vector<NodePlan> nodes;    ///< index = graph::NodeId
+  std::string graph_fingerprint;        ///< hex
+  std::string machine;                  ///< name of the machine it was made for
+  std::string strategy;                 ///< "auto", "d:4", ... as asked for
+  std::string reason;                   ///< one line in words: why this plan
+  int ranks = 1, workers = 1;           ///< workers a rank
+  std::vector<NodePlan> nodes;          ///< index = graph::NodeId
+  std::vector<std::string> recomputed;  ///< nodes of the graph that compute a value once more
 };
 
 [[nodiscard]] std::string to_json(const Plan& plan, const graph::Graph& graph);
