@@ -108,6 +108,10 @@ void add_step(CLI::App& bench, Action& action) {
   cmd->add_option("--math", request.math, "fast, or strict: direct convolutions only")
       ->check(CLI::IsMember({"fast", "strict"}))
       ->capture_default_str();
+  cmd->add_option("--recompute", request.recompute,
+                  "auto: compute results twice rather than keep them, as `plan.recompute`")
+      ->check(CLI::IsMember({"off", "auto"}))
+      ->capture_default_str();
   cmd->add_flag("--json", options->json, "One line of JSON");
   cmd->callback([options, &action] {
     action = [options] {
