@@ -19,7 +19,7 @@ enum class Recompute : std::uint8_t { off, automatic };
 
 struct RecomputeRequest {
   /// Times the predicted step without; a step that does not fit into machine.memory_bytes may take longer.
-  double most_time = 1.2;
+  double most_time = 1.15;
   std::int64_t enough_bytes = 0;  ///< a rank need not hold less; 0: as little as the time allows
 };
 
@@ -27,6 +27,7 @@ struct Recomputation {
   std::shared_ptr<const graph::Graph> graph;  ///< values of the given one keep their ids
   Plan plan;                                  ///< `reason` says what is computed again and why
   std::int64_t peak_bytes = 0;                ///< of the fullest rank
+  double seconds = 0;                         ///< of a step
 };
 
 /// @param plan covers every node of `graph`, a training graph with all other passes applied.
