@@ -17,6 +17,11 @@ void add_edges(const Task& task, TaskId id, std::vector<TileState>& tiles, Edges
   const auto wait_for = [&](TaskId other) {
     if (other >= 0 && other != id) edges.emplace_back(other, id);
   };
+  if (task.after >= 0) {
+    TileState& tile = tiles[static_cast<std::size_t>(task.after)];
+    wait_for(tile.writer);
+    tile.readers.push_back(id);
+  }
   for (const Access& a : task.access) {
     TileState& tile = tiles[static_cast<std::size_t>(a.tile)];
     wait_for(tile.writer);

@@ -133,8 +133,18 @@ class Lowering {
     for (const auto& output : outputs)
       task.access.push_back(writer_.write(output.targets[t].tile, output.targets[t].box));
     task.accumulate = !outputs.empty() && outputs[0].targets[t].accumulate;
+    task.after = awaited_tile(grid, t);
     task.cost = cost_of(node, task);
     writer_.push(std::move(task));
+  }
+
+  /// Of the awaited value's tiles on this rank the one that lies where tile `t` lies among the node's own.
+  TileId awaited_tile(const NodeGrid& grid, std::size_t t) {
+    if (grid.after == kNone) return -1;
+    std::vector<TileId> own;
+    for (const Piece& p : layout(grid.after).pieces)
+      if (p.rank == grid.ranks[t]) own.push_back(p.tile);
+    return own.empty() ? -1 : own[t * own.size() / grid.tiles()];
   }
 
   /// The operator's cost for operands as large as the tile's.
@@ -173,9 +183,12 @@ class Lowering {
 
 void find_releases(TaskGraph& graph) {
   std::vector<TaskId> last(graph.tiles.size(), -1);
-  for (std::size_t t = 0; t < graph.tasks.size(); ++t)
-    for (const Access& a : graph.tasks[t].access)
+  for (std::size_t t = 0; t < graph.tasks.size(); ++t) {
+    const Task& task = graph.tasks[t];
+    if (task.after >= 0) last[static_cast<std::size_t>(task.after)] = static_cast<TaskId>(t);
+    for (const Access& a : task.access)
       last[static_cast<std::size_t>(a.tile)] = static_cast<TaskId>(t);
+  }
   graph.released_after.assign(graph.tasks.size(), {});
   for (std::size_t i = 0; i < graph.tiles.size(); ++i)
     if (last[i] >= 0 && !graph.tiles[i].is_persistent())

@@ -14,8 +14,10 @@ MemoryMeter::MemoryMeter(const TaskGraph& graph)
       users_left_(graph.tiles.size(), 0),
       alive_(graph.tiles.size(), false),
       now_(at(graph.ranks), 0) {
-  for (const Task& task : graph.tasks)
+  for (const Task& task : graph.tasks) {
     for (const Access& a : task.access) ++users_left_[at(a.tile)];
+    if (task.after >= 0) ++users_left_[at(task.after)];
+  }
   for (std::size_t i = 0; i < graph.tiles.size(); ++i) {
     alive_[i] = graph.tiles[i].is_persistent();
     if (alive_[i]) now_[at(graph.tiles[i].owner)] += graph.tiles[i].bytes();
@@ -34,11 +36,14 @@ void MemoryMeter::start(const Task& task) {
 }
 
 void MemoryMeter::end(const Task& task) {
-  for (const Access& a : task.access) {
-    if (--users_left_[at(a.tile)] > 0 || graph_.tile(a.tile).is_persistent()) continue;
-    alive_[at(a.tile)] = false;
-    now_[at(graph_.tile(a.tile).owner)] -= graph_.tile(a.tile).bytes();
-  }
+  for (const Access& a : task.access) end_use(a.tile);
+  if (task.after >= 0) end_use(task.after);
+}
+
+void MemoryMeter::end_use(TileId id) {
+  if (--users_left_[at(id)] > 0 || graph_.tile(id).is_persistent()) return;
+  alive_[at(id)] = false;
+  now_[at(graph_.tile(id).owner)] -= graph_.tile(id).bytes();
 }
 
 std::vector<MemoryUse> sequential_memory(const TaskGraph& graph) {

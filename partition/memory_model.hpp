@@ -19,6 +19,8 @@ class MemoryMeter {
   [[nodiscard]] const std::vector<std::int64_t>& peak_bytes() const { return peak_; }  ///< [rank]
 
  private:
+  void end_use(TileId tile);
+
   const TaskGraph& graph_;
   std::vector<int> users_left_;  // [tile] accesses that have not ended
   std::vector<bool> alive_;      // [tile]

@@ -58,7 +58,7 @@ Box not_empty(Box box, const Extents& whole) {
 NodeGrid make_grid(const graph::Graph& graph, const graph::Node& node, const NodePlan& plan,
                    int ranks) {
   const graph::OpCall call = graph::call_of(graph, node);
-  NodeGrid grid{graph::tiling_rule(call), plan.owners, {}, {}};
+  NodeGrid grid{graph::tiling_rule(call), plan.owners, {}, {}, plan.after};
   const auto& rule = grid.rule;
   check(node, rule, plan, ranks);
   HPDLF_ASSERT(

@@ -12,7 +12,8 @@ struct NodeGrid {
   graph::TilingRule rule;
   std::vector<int> ranks;  ///< [tile] who computes it; tiles row-major over the parts
   std::vector<std::vector<Box>> inputs,
-      outputs;  ///< [operand][tile] region that the tile reads or writes
+      outputs;                          ///< [operand][tile] region that the tile reads or writes
+  graph::ValueId after = graph::kNone;  ///< NodePlan::after
   [[nodiscard]] std::size_t tiles() const { return ranks.size(); }
 };
 

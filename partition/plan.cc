@@ -32,6 +32,7 @@ Json node_to_json(const graph::Graph& graph, const graph::Node& node, const Node
       json["owners"] = plan.owners;
       break;
     }
+  if (plan.after != graph::kNone) json["after"] = graph.value(plan.after).name;
   return json;
 }
 
@@ -51,6 +52,7 @@ NodePlan node_from_json(const Json& json, const graph::Graph& graph, const graph
   for (const int parts : plan.parts) tiles *= static_cast<std::size_t>(parts);
   plan.owners =
       json.contains("owners") ? json["owners"].get<std::vector<int>>() : std::vector<int>(tiles, 0);
+  if (json.contains("after")) plan.after = graph.find(json["after"].get<std::string>());
   return plan;
 }
 
@@ -63,7 +65,7 @@ std::string to_json(const Plan& plan, const graph::Graph& graph) {
                   {"graph", graph.name()},   {"fingerprint", plan.graph_fingerprint},
                   {"machine", plan.machine}, {"strategy", plan.strategy},
                   {"reason", plan.reason},   {"ranks", plan.ranks},
-                  {"workers", plan.workers}};
+                  {"workers", plan.workers}, {"recomputed", plan.recomputed}};
   std::string text = head.dump(2);
   text.resize(text.rfind('\n'));
   text += ",\n  \"nodes\": [";
@@ -92,6 +94,7 @@ Plan plan_from_json(std::string_view text, const graph::Graph& graph) {
     plan.reason = json.at("reason");
     plan.ranks = json.at("ranks");
     plan.workers = json.at("workers");
+    plan.recomputed = json.value("recomputed", plan.recomputed);  // plans of before have none
     const Json& nodes = json.at("nodes");
     HPDLF_CHECK(nodes.size() == graph.nodes().size(), "the plan covers {} nodes, the graph has {}",
                 nodes.size(), graph.nodes().size());

@@ -31,6 +31,7 @@ class Replay {
     for (std::size_t p = 0; p < pools_.size(); ++p)
       for (int w = 0; w < (is_link(p) ? 1 : workers); ++w) pools_[p].idle.push(w);
     result_.busy.assign(static_cast<std::size_t>(graph.ranks * workers), 0);
+    result_.peak_at.assign(static_cast<std::size_t>(graph.ranks), 0);
     result_.start.assign(graph.tasks.size(), 0);
     result_.finish.assign(graph.tasks.size(), 0);
   }
@@ -77,7 +78,7 @@ class Replay {
   void start(TaskId id, std::size_t pool, int worker, double now) {
     const Task& task = graph_.tasks[at(id)];
     const double seconds = model_.seconds(task);
-    memory_.start(task);
+    note_peak(task, now);
     runs_on_[at(id)] = worker;
     result_.start[at(id)] = now;
     result_.finish[at(id)] = now + seconds;
@@ -87,6 +88,13 @@ class Replay {
     else
       result_.busy[static_cast<std::size_t>(task.rank * model_.machine().workers + worker)] +=
           seconds;
+  }
+
+  void note_peak(const Task& task, double now) {
+    const auto rank = static_cast<std::size_t>(task.to_rank >= 0 ? task.to_rank : task.rank);
+    const std::int64_t before = memory_.peak_bytes()[rank];
+    memory_.start(task);
+    if (memory_.peak_bytes()[rank] > before) result_.peak_at[rank] = now;
   }
 
   void end(TaskId id) {

@@ -56,6 +56,7 @@ std::string print(const TaskGraph& graph) {
       (a < static_cast<std::size_t>(task.inputs) ? in : out) +=
           " " + print_access(graph, task.access[a]);
     text += fmt::format(":{} ->{}{}", in, out, task.accumulate ? " accumulate" : "");
+    if (task.after >= 0) text += fmt::format(" after %{}", task.after);
     for (const TileId t : graph.released_after[i]) text += fmt::format(" -%{}", t);
     text += "\n";
   }

@@ -74,8 +74,10 @@ struct Task {
   std::int16_t micro_batch = 0;
   std::int16_t rank = 0;      ///< rank that runs it (Transfer: that sends)
   std::int16_t to_rank = -1;  ///< Transfer only
-  std::int16_t priority = 0;  ///< 0 .. kPriorityLevels - 1, higher first: upward rank, quantised
+  std::int16_t priority = 0;  ///< 0 .. kPriorityLevels - 1, higher first: set_priorities()
   std::int64_t workers = -1;  ///< bit mask; -1: wherever the scheduler likes
+  /// Tile of `rank` whose writers so far must have ended, though nothing of it is read; -1: none. No access of this task.
+  TileId after = -1;
 };
 inline constexpr int kPriorityLevels = 64;
 

@@ -63,6 +63,7 @@ class Verifier {
                    "{} inputs of {} accesses", task.inputs, task.access.size());
       check_ranks(task);
       for (const Access& a : task.access) check_tile(a);
+      if (task.after >= 0) check_awaited(task);
       for (int i = 0; i < task.inputs; ++i) check_read(task, i);
       for (auto i = static_cast<std::size_t>(task.inputs); i < task.access.size(); ++i)
         check_write(task, i);
@@ -104,6 +105,13 @@ class Verifier {
                  to_string(tile.storage));
     HPDLF_ASSERT(!content(a).released, "tile {} is used after its release", a.tile);
     content(a).touched = true;
+  }
+
+  void check_awaited(const Task& task) {
+    const auto& c = tiles_[static_cast<std::size_t>(task.after)];
+    HPDLF_ASSERT(graph_.tile(task.after).owner == task.rank && c.touched && !c.released,
+                 "tile {} is awaited, but it is on another rank, not written or released",
+                 task.after);
   }
 
   static bool is_movement(const Task& task) {

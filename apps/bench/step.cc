@@ -176,7 +176,9 @@ BenchResult bench_step(const BenchRequest& request) {
   const partition::CostModel model(measured_machine(1, session.cpu_workers(), 0));
   train::reset_peak_resident();  // the machine may just have been calibrated
   const std::int64_t resident = train::resident_bytes();
-  const PlannedStep step = plan_step(net.graph, model, request.strategy);
+  const PlannedStep step = plan_step(
+      net.graph, model,
+      {.strategy = request.strategy, .recompute = partition::recompute_from(request.recompute)});
   Measurement measurement(session, step, model, net);
   const std::int64_t predicted =
       resident + runtime::memory_stats().current + transient_bytes(step, 0);

@@ -15,7 +15,7 @@ struct BenchRequest {
   std::string dtype = "f32";
   int threads = 0;  ///< workers; 0: one a core
   int steps = 5;    ///< timed, after two that are not
-  std::string strategy = "auto", math = "fast";
+  std::string strategy = "auto", math = "fast", recompute = "off";
 };
 
 /// Time of one operator over all workers in a median step.

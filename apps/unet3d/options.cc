@@ -106,6 +106,13 @@ void bind_machine(Config& c, UNet3dAppOptions& o) {
          "fast: Winograd convolutions where they are faster; strict: direct ones only",
          {.choices = {"fast", "strict"}});
   o.net.math = graph::math_from(math);
+  std::string recompute = "off";
+  c.bind(
+      "plan.recompute", recompute,
+      "auto: compute results twice rather than keep them where that saves memory, for at most 15 % "
+      "more time or until plan.memory_gib is met; off: keep all",
+      {.choices = {"off", "auto"}});
+  o.recompute = partition::recompute_from(recompute);
   c.bind("plan.workers", o.workers, "CPU workers; 0: one a core", {.min = 0, .max = 1024});
   c.bind("plan.memory_gib", o.memory_gib, "GiB that a rank may use; 0: what the machine has left",
          {.min = 0});

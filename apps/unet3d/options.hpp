@@ -7,6 +7,7 @@
 
 #include "apps/unet3d/network.hpp"
 #include "base/config.hpp"
+#include "partition/recompute.hpp"
 #include "train/augment.hpp"
 #include "train/lr_schedule.hpp"
 #include "train/optimizer.hpp"
@@ -33,6 +34,7 @@ struct UNet3dAppOptions {
   double overlap = 0.5;
 
   std::string strategy = "auto", scheduler = "dmdas";
+  partition::Recompute recompute = partition::Recompute::off;
   std::int64_t workers = 0;  ///< 0: one a core
   double memory_gib = 0;     ///< a rank may use; 0: what the machine has left
   std::string run_name, run_folder = "runs";

@@ -33,12 +33,17 @@ int plan_unet3d(const PlanRequest& request) {
   const partition::CostModel model(
       measured_machine(request.ranks, static_cast<int>(options.workers), options.memory_gib));
 
-  const PlannedStep chosen = plan_step(graph, model, options.strategy);
+  StepRequest step = step_request(options);
+  const PlannedStep chosen = plan_step(graph, model, step);
   std::vector<Row> rows{row_of(options.strategy, chosen)};
   for (const char* simple : {"whole", "sample", "space", "channel"})
-    if (simple != options.strategy) rows.push_back(row_of(simple, plan_step(graph, model, simple)));
+    if (simple != options.strategy) {
+      step.strategy = simple;
+      rows.push_back(row_of(simple, plan_step(graph, model, step)));
+    }
 
-  if (!request.output.empty()) write_file_atomically(request.output, to_json(chosen.plan, *graph));
+  if (!request.output.empty())
+    write_file_atomically(request.output, to_json(chosen.plan, *chosen.graph));
   if (request.json) {
     auto list = nlohmann::ordered_json::array();
     for (const auto& r : rows)
@@ -51,7 +56,7 @@ int plan_unet3d(const PlanRequest& request) {
     return 0;
   }
   fmt::print("{}; {:.1f} GFLOP a step; {} rank(s) x {} worker(s) of {}\n\n",
-             network_name(options, *graph), step_flops(*graph) * 1e-9, model.machine().ranks,
+             network_name(options, *graph), step_flops(*chosen.graph) * 1e-9, model.machine().ranks,
              model.machine().workers, model.machine().name);
   fmt::print("  {:<12} {:>12} {:>14} {:>8}\n", "strategy", "ms a step", "MiB a rank", "tasks");
   for (const auto& r : rows)

@@ -33,13 +33,50 @@ std::shared_ptr<const graph::Graph> training_graph(const UNet3dAppOptions& optio
                                options.net, loss, options.optimizer);
 }
 
+namespace {
+
+/// The fastest plan with as much computed twice as was asked for. What does not fit then is planned for little memory in the first place.
+partition::Recomputation plan_and_save(const std::shared_ptr<const graph::Graph>& graph,
+                                       const partition::CostModel& model,
+                                       const StepRequest& request) {
+  const std::int64_t limit = model.machine().memory_bytes;
+  const partition::RecomputeRequest save{.enough_bytes = request.has_limit ? limit : 0};
+  partition::Machine boundless = model.machine();
+  boundless.memory_bytes = 0;
+  const partition::Plan fastest =
+      make_plan(graph, partition::CostModel(boundless), {.strategy = request.strategy});
+  partition::Recomputation saved = save_memory(graph, fastest, model, save);
+  if (limit == 0 || saved.peak_bytes <= limit) return saved;
+  try {
+    return save_memory(graph, make_plan(graph, model, {.strategy = request.strategy}), model, save);
+  } catch (Error& error) {
+    error.add_context(
+        fmt::format("looking for a plan that needs less than {:.1f} MiB, as the fastest "
+                    "does with results computed twice",
+                    static_cast<double>(saved.peak_bytes) / (1 << 20)));
+    throw;
+  }
+}
+
+}  // namespace
+
+StepRequest step_request(const UNet3dAppOptions& options) {
+  return {.strategy = options.strategy,
+          .recompute = options.recompute,
+          .has_limit = options.memory_gib > 0};
+}
+
 PlannedStep plan_step(const std::shared_ptr<const graph::Graph>& graph,
-                      const partition::CostModel& model, const std::string& strategy) {
-  PlannedStep step{.graph = graph,
-                   .plan = partition::make_plan(graph, model, {.strategy = strategy}),
-                   .tasks = {},
-                   .prediction = {}};
-  auto tasks = std::make_shared<partition::TaskGraph>(partition::lower(graph, step.plan));
+                      const partition::CostModel& model, const StepRequest& request) {
+  PlannedStep step{.graph = graph, .plan = {}, .tasks = {}, .prediction = {}};
+  if (request.recompute == partition::Recompute::off) {
+    step.plan = partition::make_plan(graph, model, {.strategy = request.strategy});
+  } else {
+    partition::Recomputation saved = plan_and_save(graph, model, request);
+    step.graph = std::move(saved.graph);
+    step.plan = std::move(saved.plan);
+  }
+  auto tasks = std::make_shared<partition::TaskGraph>(partition::lower(step.graph, step.plan));
   partition::set_priorities(*tasks, model);
   step.prediction = partition::simulate(*tasks, model);
   step.tasks = std::move(tasks);

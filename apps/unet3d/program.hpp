@@ -6,6 +6,7 @@
 
 #include "apps/unet3d/options.hpp"
 #include "partition/plan.hpp"
+#include "partition/recompute.hpp"
 #include "partition/simulator.hpp"
 #include "train/volume_dataset.hpp"
 
@@ -23,8 +24,18 @@ struct PlannedStep {
 [[nodiscard]] std::shared_ptr<const graph::Graph> training_graph(const UNet3dAppOptions& options,
                                                                  const train::VolumeDataset& data,
                                                                  const Extents& window);
+struct StepRequest {
+  std::string strategy = "auto";
+  partition::Recompute recompute = partition::Recompute::off;
+  bool has_limit = false;  ///< machine.memory_bytes is what was asked for: less need not be reached
+};
+/// @returns with `graph` changed where something is to be computed twice; ids of its values stay.
+/// @throws Error if no plan fits machine.memory_bytes.
 [[nodiscard]] PlannedStep plan_step(const std::shared_ptr<const graph::Graph>& graph,
-                                    const partition::CostModel& model, const std::string& strategy);
+                                    const partition::CostModel& model, const StepRequest& request);
+
+/// What the options ask for.
+[[nodiscard]] StepRequest step_request(const UNet3dAppOptions& options);
 
 /// "unet3d 16-32-64-128, 1,401,333 parameters"
 [[nodiscard]] std::string network_name(const UNet3dAppOptions& options, const graph::Graph& graph);

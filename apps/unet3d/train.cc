@@ -109,9 +109,9 @@ class TrainCommand {
     const auto graph = training_graph(options_, data, window);
     const partition::CostModel model(machine_of(session));
     const std::int64_t resident = train::resident_bytes();
-    const PlannedStep step = plan_step(graph, model, options_.strategy);
+    const PlannedStep step = plan_step(graph, model, step_request(options_));
     say(fmt::format("network  {}; {:.1f} GFLOP a step", network_name(options_, *graph),
-                    step_flops(*graph) * 1e-9));
+                    step_flops(*step.graph) * 1e-9));
     const InterruptGuard interrupt;
     runtime::ChromeTrace trace(step.tasks, session.rank());
     busy_.emplace(session.cpu_workers());
@@ -142,7 +142,7 @@ class TrainCommand {
     const std::string config_text = config_.effective_toml();
     if (is_first_) {
       write_file_atomically(folder.path() / "config.toml", config_text);
-      write_file_atomically(folder.path() / "plan.json", to_json(step.plan, *graph));
+      write_file_atomically(folder.path() / "plan.json", to_json(step.plan, *step.graph));
     }
     UNet3dTraining training(
         {session, options_, data, step, folder, executor, inference, config_text, request_.quiet},

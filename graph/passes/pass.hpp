@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <string>
+#include <vector>
 
 #include "graph/ir.hpp"
 
@@ -40,5 +41,23 @@ void use_winograd(Graph& graph, double flops_per_byte = 10, double bf16_speed = 
 /// A Normalize (with its activation) that only Winograd convolutions and their weight gradients read is dropped: they normalise what they
 /// read, so the normalised tensor is never stored. Run after use_winograd().
 void fuse_normalize(Graph& graph);
+
+/// The first outputs of a node and of its copy.
+struct NodeCopy {
+  ValueId original, copy;
+};
+/// Where to compute something again: the results of node `producer`, just before node `reader`.
+struct RecomputeSite {
+  NodeId producer, reader;
+  int depth = 0;  ///< how many nodes back what is read then may be computed again, too
+};
+
+/// The nodes that recompute() copies: `producer`, what its sum begins with, and up to `depth` nodes back those whose results nobody reads
+/// at `reader` or after it. In order.
+[[nodiscard]] std::vector<NodeId> nodes_to_recompute(const Graph& graph, const RecomputeSite& site);
+/// Lets node `reader` and all later ones read copies, so that the originals need not be kept until then. A copy is of phase backward and of
+/// its original's layer, and computes the same bits: random operators are keyed by their attributes. Updates and fetches stay with the
+/// originals. Run after optimize(). @returns the copies, in order
+std::vector<NodeCopy> recompute(Graph& graph, const RecomputeSite& site);
 
 }  // namespace hpdlf::graph

@@ -4,6 +4,7 @@
 
 #include "partition/node_grid.hpp"
 #include "partition/strategies/strategy.hpp"
+#include "partition/waits.hpp"
 
 namespace hpdlf::partition {
 namespace {
@@ -208,6 +209,8 @@ Plan apply(const Cutting& cutting, const Situation& situation) {
     std::vector<int> owners = owners_of(node, parts, situation.ranks);
     plan.nodes.push_back({std::move(parts), std::move(owners)});
   }
+  const auto awaited = awaited_values(situation.graph);
+  for (std::size_t n = 0; n < awaited.size(); ++n) plan.nodes[n].after = awaited[n];
   UpdatePlacement placement(situation, plan);
   for (const Update& update : find_updates(situation.graph)) placement.place(update);
   return plan;

@@ -111,6 +111,10 @@ void add_step(CLI::App& bench, Action& action) {
   cmd->add_option("--math", request.math, "fast, or strict: direct convolutions only")
       ->check(CLI::IsMember({"fast", "strict"}))
       ->capture_default_str();
+  cmd->add_option("--recompute", request.recompute,
+                  "auto: compute results twice rather than keep them, as `plan.recompute`")
+      ->check(CLI::IsMember({"off", "auto"}))
+      ->capture_default_str();
   cmd->add_flag("--json", options->json, "One line of JSON");
   cmd->add_flag("--all-losses", options->all_losses,
                 "Losses of every step, the untimed ones too, not of the first four");

@@ -28,6 +28,11 @@ void add_train(CLI::App& app, Action& action) {
          [request](const std::string& m) { request->overrides.push_back("plan.math=" + m); },
          "fast (default) or strict: --set plan.math")
       ->check(CLI::IsMember({"fast", "strict"}));
+  cmd->add_option_function<std::string>(
+         "--recompute",
+         [request](const std::string& r) { request->overrides.push_back("plan.recompute=" + r); },
+         "off (default) or auto, less memory for more time: --set plan.recompute")
+      ->check(CLI::IsMember({"off", "auto"}));
   auto* resume = cmd->add_option("--resume", request->resume, "Continue the run in this folder");
   config->excludes(resume);
   cmd->add_flag("--quiet", request->quiet, "No progress bar");

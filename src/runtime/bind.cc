@@ -197,6 +197,10 @@ void BoundGraph::bind_operands(const Task& task, TaskRecord& record) {
     }
     record.operands.push_back(operand);
   }
+  if (task.after >= 0 && std::find(tiles.begin(), tiles.end(), task.after) == tiles.end()) {
+    record.handles.push_back(require_handle(task.after));  // no operand: waiting is all
+    record.modes.push_back(STARPU_R);
+  }
   for (const Access& access : task.access)
     if (access.mode != Access::Mode::read) written_[static_cast<std::size_t>(access.tile)] = true;
 }

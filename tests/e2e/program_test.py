@@ -168,6 +168,17 @@ class Training(Workspace):
         self.assertEqual(self.tensors("three"), self.tensors("four"))
         self.assertEqual(json.loads((self.path / "runs/two/summary.json").read_text())["workers"], 1)
 
+    def test_computes_twice_without_changing_a_bit(self):
+        short = ("plan.strategy=d:2", "train.steps=3", "train.validate_every=0")
+        self.train(*short, name="kept")
+        self.train(*short, "plan.memory_gib=0.0054", "plan.recompute=auto", name="twice")
+
+        plans = {name: json.loads((self.path / f"runs/{name}/plan.json").read_text()) for name in ("kept", "twice")}
+        self.assertEqual(plans["kept"]["recomputed"], [])
+        self.assertGreater(len(plans["twice"]["recomputed"]), 0)
+        self.assertIn("twice rather than keep them", plans["twice"]["reason"])
+        self.assertEqual(self.tensors("kept"), self.tensors("twice"))
+
     def test_resumes_after_kill_as_if_never_stopped(self):
         self.train("train.steps=12", name="whole")
         process = subprocess.Popen([HPDLF, "train", "small.toml", "--quiet", "--set", "train.steps=12", "--set", "run.name=cut"],

@@ -5,6 +5,7 @@
 
 #include "partition/lower.hpp"
 #include "partition/planner.hpp"
+#include "partition/recompute.hpp"
 #include "runtime/executor.hpp"
 #include "support/task_oracle.hpp"
 #include "unit/partition/small_nets.hpp"
@@ -20,6 +21,14 @@ partition::CostModel model_of(const runtime::Session& session) {
   machine.ranks = session.ranks();
   machine.workers = session.cpu_workers();
   return partition::CostModel(machine);
+}
+
+std::shared_ptr<const partition::TaskGraph> lowered(
+    const std::shared_ptr<const graph::Graph>& graph, const partition::Plan& plan,
+    const partition::CostModel& model) {
+  auto tasks = std::make_shared<partition::TaskGraph>(lower(graph, plan));
+  set_priorities(*tasks, model);
+  return tasks;
 }
 
 runtime::StepInputs host_inputs(const std::map<graph::ValueId, Tensor>& inputs) {
@@ -38,18 +47,30 @@ std::shared_ptr<const partition::TaskGraph> tasks_for(
     const runtime::Session& session, const std::shared_ptr<const graph::Graph>& graph,
     const std::string& strategy) {
   const partition::CostModel model = model_of(session);
-  auto tasks = std::make_shared<partition::TaskGraph>(
-      partition::lower(graph, partition::make_plan(graph, model, {.strategy = strategy})));
-  partition::set_priorities(*tasks, model);
-  return tasks;
+  return lowered(graph, make_plan(graph, model, {.strategy = strategy}), model);
+}
+
+std::shared_ptr<const partition::TaskGraph> recomputing_tasks_for(
+    const runtime::Session& session, const std::shared_ptr<const graph::Graph>& graph,
+    const std::string& strategy) {
+  const partition::CostModel model = model_of(session);
+  const auto saved =
+      save_memory(graph, make_plan(graph, model, {.strategy = strategy}), model, {.most_time = 2});
+  EXPECT_FALSE(saved.plan.recomputed.empty());
+  return lowered(saved.graph, saved.plan, model);
 }
 
 void expect_run_of_oracle(runtime::Session& session,
                           const std::shared_ptr<const graph::Graph>& graph,
                           const std::string& strategy) {
-  SCOPED_TRACE(graph->name() + ", strategy " + strategy + ", rank " +
-               std::to_string(session.rank()));
-  const auto tasks = tasks_for(session, graph, strategy);
+  SCOPED_TRACE("strategy " + strategy);
+  expect_run_of_oracle(session, tasks_for(session, graph, strategy));
+}
+
+void expect_run_of_oracle(runtime::Session& session,
+                          const std::shared_ptr<const partition::TaskGraph>& tasks) {
+  const auto& graph = tasks->graph;
+  SCOPED_TRACE(graph->name() + ", rank " + std::to_string(session.rank()));
   TaskOracle oracle(*tasks, kSeed);
   runtime::Executor executor(session, tasks, model_of(session), {.seed = kSeed});
   executor.initialise();

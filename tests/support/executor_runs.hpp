@@ -14,7 +14,14 @@ namespace hpdlf::test {
     const runtime::Session& session, const std::shared_ptr<const graph::Graph>& graph,
     const std::string& strategy);
 
+/// The same with as many results computed twice as lower the peak.
+[[nodiscard]] std::shared_ptr<const partition::TaskGraph> recomputing_tasks_for(
+    const runtime::Session& session, const std::shared_ptr<const graph::Graph>& graph,
+    const std::string& strategy);
+
 /// Trains some steps on StarPU and on the oracle and expects equal fetches, parameters and state on this rank. Collective.
+void expect_run_of_oracle(runtime::Session& session,
+                          const std::shared_ptr<const partition::TaskGraph>& tasks);
 void expect_run_of_oracle(runtime::Session& session,
                           const std::shared_ptr<const graph::Graph>& graph,
                           const std::string& strategy);

@@ -41,5 +41,18 @@ TEST(Dependences, CountATileThatATaskUsesTwiceOnce) {
   EXPECT_THAT(successors(d, 1), testing::IsEmpty());
 }
 
+TEST(Dependences, LetATaskWaitForATileItDoesNotUse) {
+  test::TaskGraphFixture f;
+  const TileId a = f.tile(), b = f.tile();
+  f.feed(a);            // 0
+  f.feed(b).after = a;  // 1
+  f.feed(a);            // 2: not before 1 has waited
+
+  const Dependences d(f.finish());
+
+  EXPECT_THAT(successors(d, 0), testing::ElementsAre(1, 2));
+  EXPECT_THAT(successors(d, 1), testing::ElementsAre(2));
+}
+
 }  // namespace
 }  // namespace hpdlf::partition

@@ -111,6 +111,24 @@ std::shared_ptr<const Graph> small_classifier(std::int64_t n) {
   return g;
 }
 
+std::shared_ptr<const Graph> small_chain(std::int64_t n) {
+  auto g = std::make_shared<Graph>("small_chain");
+  Builder b(*g);
+  ValueId x = g->add_input("x", {DType::f32, {n, 8, 8, 4}});
+  const ValueId labels = g->add_input("labels", {DType::i32, {n, 8, 8}});
+  for (std::int64_t i = 0; i < 5; ++i) {
+    const std::string name = "layer" + std::to_string(i);
+    const Builder::LayerScope scope(b, name);
+    x = b.conv(name + ".conv", x,
+               {.out_channels = 4, .kernel = {3, 3}, .pads = {1, 1}, .bias = false});
+    x = b.batch_norm(name + ".norm", x, true, 0.1, 1e-5, "Relu");
+    x = b.op(name + ".dropout", "Dropout", {x}, {{"ratio", 0.25}, {"stream", i}});
+  }
+  const ValueId logits = b.conv("head", x, {.out_channels = kClasses, .kernel = {1, 1}});
+  train(*g, cross_entropy(b, logits, labels, false), false);
+  return g;
+}
+
 std::shared_ptr<const Graph> small_mlp(std::int64_t n) {
   auto g = std::make_shared<Graph>("small_mlp");
   Builder b(*g);

@@ -14,6 +14,8 @@ namespace hpdlf::test {
 [[nodiscard]] std::shared_ptr<const graph::Graph> small_unet(std::int64_t n, std::int64_t depth);
 /// 2-D net on [n, 8, 8, 3]: batch norm with running statistics, max pooling, a strided 1x1 conv (windows that reach nothing), AdamW.
 [[nodiscard]] std::shared_ptr<const graph::Graph> small_classifier(std::int64_t n);
+/// Five times conv, batch norm, Relu and Dropout on [n, 8, 8, 4], SGD: much that is kept and cheap to compute again.
+[[nodiscard]] std::shared_ptr<const graph::Graph> small_chain(std::int64_t n);
 /// Two linear layers on [n, 7], SGD.
 [[nodiscard]] std::shared_ptr<const graph::Graph> small_mlp(std::int64_t n);
 /// One attention of 4 heads on [n, tokens] of 5 words, the head tied to the embedding, SGD.

@@ -99,6 +99,17 @@ TEST(Verify, NoticesAnEarlyRelease) {
   expect_fails(g, "is used after its release");
 }
 
+TEST(Verify, NoticesAWaitForATileThatIsGone) {
+  TaskGraph graph = sound_graph();
+  const auto release = std::find_if(graph.released_after.begin(), graph.released_after.end(),
+                                    [](const auto& tiles) { return !tiles.empty(); });
+  ASSERT_NE(release, graph.released_after.end());
+
+  graph.tasks.back().after = release->front();
+
+  expect_fails(graph, "is awaited, but it is on another rank, not written or released");
+}
+
 TEST(Verify, NoticesATileThatIsNeverReleased) {
   TaskGraph g = sound_graph();
   const TileId tile = g.tasks[find_task(g, "Conv")].access[0].tile;

@@ -37,6 +37,12 @@ TEST_P(SplitRuns, EqualTheTaskOracleForTheMlp) {
     expect_run_of_oracle(session, graph, strategy);
 }
 
+TEST_P(SplitRuns, EqualTheTaskOracleWhereResultsAreComputedTwice) {
+  const auto graph = small_chain(4);
+  for (const char* strategy : {"whole", "n:2", "h:2 w:2"})
+    expect_run_of_oracle(session, recomputing_tasks_for(session, graph, strategy));
+}
+
 INSTANTIATE_TEST_SUITE_P(SchedulersAndWorkers, SplitRuns,
                          testing::Values(Setting{"lws", 1}, Setting{"lws", 2}, Setting{"lws", 4},
                                          Setting{"dmda", 1}, Setting{"dmda", 2}, Setting{"dmda", 4},
