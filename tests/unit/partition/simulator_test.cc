@@ -41,6 +41,18 @@ TEST(CostModel, TakesTheSlowerOfComputingAndStreaming) {
   EXPECT_DOUBLE_EQ(CostModel(machine).seconds(f.finish().tasks[0]), 4e-3 + 6e-6);
 }
 
+TEST(CostModel, ComputesAtTheSpeedOfTheTypeThatIsMultiplied) {
+  test::TaskGraphFixture f;
+  Task& task = f.feed(f.tile());  // of f32
+  task.cost.flops = 1e9;
+  task.cost.arithmetic = DType::bf16;
+  Machine machine = plain_machine(1, 1);
+  machine.gflops_f32 = 100;
+  machine.gflops_bf16 = 200;
+
+  EXPECT_DOUBLE_EQ(CostModel(machine).seconds(f.finish().tasks[0]), 5e-3);
+}
+
 TEST(CostModel, GivesEveryTaskSomeTime) {
   test::TaskGraphFixture f;
   f.feed(f.tile());
