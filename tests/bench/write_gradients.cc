@@ -70,7 +70,7 @@ Fixture gradients(const Fixture& fixture, const std::string& net_name, std::int6
   fetch_gradients(*net.graph);
   runtime::Session session;
   const partition::CostModel model(apps::measured_machine(1, session.cpu_workers(), 0));
-  const apps::PlannedStep step = apps::plan_step(net.graph, model, "auto");
+  const apps::PlannedStep step = apps::plan_step(net.graph, model, {});
   runtime::Executor executor(session, step.tasks, model);
   const runtime::StepInputs inputs = place_content(fixture, *net.graph, executor);
   const auto result = executor.wait(executor.submit(inputs));
