@@ -34,7 +34,7 @@ void use_bf16(Graph& graph);
 /// Conv, ConvGradInput and ConvGradWeight of 3x3 in H and W, stride 1 -> Winograd's F(4x4, 3x3) or F(4x4x4, 3x3x3), whichever of the
 /// operators' costs is least: a quarter or an eighth of the multiplications, but transformed weights are four or eight times the size. It
 /// computes in f32 whatever the activations are, from the weights that a Cast to bf16 reads. Rounding errors stay of the order of the
-/// direct algorithm's (docs/adr/0007). Run after differentiate(): the operators have no gradients of their own.
+/// direct algorithm's (docs/adr/0007), for which the forward pass in f32 takes the first only. Run after differentiate(): the operators have no gradients of their own.
 /// @param flops_per_byte what a core computes in f32 while it moves a byte. @param bf16_speed what it computes in bf16 meanwhile, over f32
 void use_winograd(Graph& graph, double flops_per_byte = 10, double bf16_speed = 2);
 

@@ -72,10 +72,13 @@ class Rewriter {
     return std::max(flops, flops_per_byte_ * (cost.bytes_read + cost.bytes_written));
   }
 
-  /// What "tile_depth" may be: D direct, or transformed where the kernel has three taps there.
-  [[nodiscard]] static std::vector<std::int64_t> tile_depths(const Node& node) {
+  /// What "tile_depth" may be: D direct, or transformed where the kernel has three taps there. Not forward in f32: its greater rounding
+  /// error would move values across the kinks of activations, and their gradients with them; backward an error stays what it is.
+  [[nodiscard]] std::vector<std::int64_t> tile_depths(const Node& node) const {
     const auto& kernel = node.attrs.integers("kernel_shape");
-    if (kernel.size() == 3 && kernel[0] == 3) return {1, 4};
+    const bool has_three_taps = kernel.size() == 3 && kernel[0] == 3;
+    const bool is_exact = node.phase == Phase::forward && is_f32(graph_, node.inputs[0]);
+    if (has_three_taps && !is_exact) return {1, 4};
     return {1};
   }
 
