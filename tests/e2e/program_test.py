@@ -179,6 +179,15 @@ class Training(Workspace):
         self.assertIn("twice rather than keep them", plans["twice"]["reason"])
         self.assertEqual(self.tensors("kept"), self.tensors("twice"))
 
+    def test_trains_in_bf16(self):
+        short = ("train.steps=3", "train.validate_every=0")
+        self.train(*short, name="f32")
+        self.train(*short, "train.dtype=bf16", name="bf16")
+
+        f32, bf16 = (self.tensors(name) for name in ("f32", "bf16"))
+        self.assertEqual(f32.keys(), bf16.keys())  # masters are f32: a snapshot of one is one of the other
+        self.assertNotEqual(f32, bf16)
+
     def test_resumes_after_kill_as_if_never_stopped(self):
         self.train("train.steps=12", name="whole")
         process = subprocess.Popen([HPDLF, "train", "small.toml", "--quiet", "--set", "train.steps=12", "--set", "run.name=cut"],
