@@ -34,6 +34,24 @@ struct TileBlock {
   [[nodiscard]] std::int64_t tiles() const { return rows * columns; }
 };
 
+/// What of a tile is inside of y: less than whole at its end.
+struct TileExtent {
+  std::int64_t planes, height, width;
+};
+
+/// body(number of the tile in the block, its first position, extent) for the tiles of a layer of y that begins at `plane`.
+template <class T, class Body>
+HWY_INLINE void for_each_tile(const Problem& p, const TileBlock& block, std::int64_t planes,
+                              T* plane, const Body& body) {
+  for (std::int64_t r = 0; r < block.rows; ++r)
+    for (std::int64_t c = 0; c < block.columns; ++c) {
+      const std::int64_t h = (block.row0 + r) * kOut, w = (block.column0 + c) * kOut;
+      const TileExtent extent{planes, std::min(kOut, p.axes[1].narrow - h),
+                              std::min(kOut, p.axes[2].narrow - w)};
+      body(r * block.columns + c, plane + h * p.y_strides[1] + w * p.y_strides[2], extent);
+    }
+}
+
 /// Transforms the inputs of a block in one plane of x to `out`: tile 0, line 0 of the plane's slot.
 template <class T>
 class PlaneTransform {
@@ -229,8 +247,8 @@ template <class T>
           .row_bytes = columns * strides[2] * kSize};
 }
 
-/// Transforms x, of type T, where the walk goes and calls `work.run<pass>(part, next, walk)` when the inputs of a part are transformed to a pass's points;
-/// `next` is the part after it in the last pass, or nullptr.
+/// Transforms x, of type T, where the walk goes and calls `work.run<pass>(part, next, walk)` when the inputs of a part are transformed to a
+/// pass's points; `next` is the part after it in the last pass, or nullptr.
 template <class T, class Work>
 class Walk {
  public:

@@ -116,46 +116,41 @@ class OutputTransform {
   template <int kPass>
   void run(const float* points, float* sums, const TileBlock& block, std::int64_t planes,
            T* plane) const {
-    for (std::int64_t r = 0; r < block.rows; ++r)
-      for (std::int64_t c = 0; c < block.columns; ++c) {
-        const std::int64_t h = (block.row0 + r) * kOut, w = (block.column0 + c) * kOut;
-        const Extent extent{planes, std::min(kOut, p_.axes[1].narrow - h),
-                            std::min(kOut, p_.axes[2].narrow - w)};
-        const std::int64_t tile = r * block.columns + c;
-        T* y = plane + h * p_.y_strides[1] + w * p_.y_strides[2];
-        for (std::int64_t line = 0; line < p_.k_lines(); ++line)
-          for_each_vector_of_line(
-              line, p_.k, [&](auto access, std::int64_t k, std::int64_t v) HWY_ATTR {
-                if (access.count() == 0) return;
-                const float* from = points + tile * b_.tile + line * b_.y_line + v;
-                const Tile<decltype(access)> to{
-                    access, y + k, bias_ != nullptr ? access.load(bias_ + k) : hn::Zero(F32()),
-                    extent};
-                if (p_.points.is_cubic)
-                  add_pass<kPass>(from, sums + (tile * p_.k_lines() + line) * kCube * kLine + v,
-                                  to);
-                else
-                  inverse([&](std::int64_t i)
-                              HWY_ATTR { return hn::Load(F32(), from + i * kLine); },
-                          [&](std::int64_t i, std::int64_t j, VF32 value)
-                              HWY_ATTR { write(to, 0, i, j, value); });
-              });
-      }
+    for_each_tile(
+        p_, block, planes, plane, [&](std::int64_t tile, T* y, const TileExtent& extent) HWY_ATTR {
+          for (std::int64_t line = 0; line < p_.k_lines(); ++line)
+            run_line<kPass>(points + tile * b_.tile + line * b_.y_line,
+                            sums + (tile * p_.k_lines() + line) * kCube * kLine, line, y, extent);
+        });
   }
 
  private:
   static constexpr std::int64_t kSquare = kOut * kOut, kCube = kOut * kSquare;
 
-  struct Extent {  // of a tile, less than whole at the end of y
-    std::int64_t planes, height, width;
-  };
   template <class Access>
   struct Tile {
     Access access;
     T* y;
     VF32 bias;
-    Extent extent;
+    TileExtent extent;
   };
+
+  template <int kPass>
+  HWY_INLINE void run_line(const float* points, float* sums, std::int64_t line, T* y,
+                           const TileExtent& extent) const {
+    for_each_vector_of_line(line, p_.k, [&](auto access, std::int64_t k, std::int64_t v) HWY_ATTR {
+      if (access.count() == 0) return;
+      const float* from = points + v;
+      const Tile<decltype(access)> to{
+          access, y + k, bias_ != nullptr ? access.load(bias_ + k) : hn::Zero(F32()), extent};
+      if (p_.points.is_cubic)
+        add_pass<kPass>(from, sums + v, to);
+      else
+        inverse([&](std::int64_t i) HWY_ATTR { return hn::Load(F32(), from + i * kLine); },
+                [&](std::int64_t i, std::int64_t j, VF32 value)
+                    HWY_ATTR { write(to, 0, i, j, value); });
+    });
+  }
 
   template <class Access>
   HWY_INLINE void write(const Tile<Access>& tile, std::int64_t d, std::int64_t i, std::int64_t j,

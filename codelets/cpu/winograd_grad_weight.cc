@@ -72,32 +72,24 @@ class GradientTransform {
   /// @param planes of dy in the layer
   template <int kPass>
   void run(const T* plane, const TileBlock& block, std::int64_t planes, float* out) const {
-    for (std::int64_t r = 0; r < block.rows; ++r)
-      for (std::int64_t c = 0; c < block.columns; ++c) {
-        const std::int64_t h = (block.row0 + r) * kOut, w = (block.column0 + c) * kOut;
-        const Extent extent{planes, std::min(kOut, p_.axes[1].narrow - h),
-                            std::min(kOut, p_.axes[2].narrow - w)};
-        const T* tile = plane + h * p_.y_strides[1] + w * p_.y_strides[2];
-        float* to = out + (r * block.columns + c) * b_.tile;
-        for (std::int64_t line = 0; line < p_.k_lines(); ++line)
-          for_each_vector_of_line(
-              line, p_.k, [&](auto access, std::int64_t k, std::int64_t v) HWY_ATTR {
-                if (p_.points.is_cubic)
-                  transform_cube<kPass>(access, tile + k, extent, to + line * b_.y_line + v);
-                else
-                  transform_tile(access, tile + k, p_.y_strides[1], p_.y_strides[2], extent,
-                                 to + line * b_.y_line + v);
-              });
-      }
+    for_each_tile(p_, block, planes, plane,
+                  [&](std::int64_t number, const T* tile, const TileExtent& extent) HWY_ATTR {
+                    for (std::int64_t line = 0; line < p_.k_lines(); ++line)
+                      for_each_vector_of_line(
+                          line, p_.k, [&](auto access, std::int64_t k, std::int64_t v) HWY_ATTR {
+                            float* to = out + number * b_.tile + line * b_.y_line + v;
+                            if (p_.points.is_cubic)
+                              transform_cube<kPass>(access, tile + k, extent, to);
+                            else
+                              transform_tile(access, tile + k, p_.y_strides[1], p_.y_strides[2],
+                                             extent, to);
+                          });
+                  });
   }
 
  private:
-  struct Extent {  // of a tile, less than whole at the end of dy
-    std::int64_t planes, height, width;
-  };
-
   template <int kPass, class Access>
-  HWY_INLINE void transform_cube(const Access& access, const T* dy, const Extent& extent,
+  HWY_INLINE void transform_cube(const Access& access, const T* dy, const TileExtent& extent,
                                  float* out) const {
     HWY_ALIGN float points[kPair][kOut * kOut * kLanes];
     for (std::int64_t i = 0; i < extent.height; ++i)
@@ -118,7 +110,7 @@ class GradientTransform {
 
   template <class Access, class Element>
   HWY_INLINE void transform_tile(const Access& access, const Element* dy, std::int64_t row,
-                                 std::int64_t column, const Extent& extent,
+                                 std::int64_t column, const TileExtent& extent,
                                  float* HWY_RESTRICT out) const {
     VF32 half[kIn][kOut];
     for (std::int64_t j = 0; j < kOut; ++j) {
