@@ -13,8 +13,8 @@ namespace hpdlf::partition {
 [[nodiscard]] TaskGraph lower(std::shared_ptr<const graph::Graph> graph, const Plan& plan);
 
 class CostModel;
-/// Priority = upward rank (longest path to the end of the step, seconds of `model`), quantised to kPriorityLevels; the highest for tasks of
-/// nodes after which much memory is free: nothing is gained by holding it.
+/// Priority = upward rank (longest path to the end of the step, seconds of `model`), quantised to the lower half of kPriorityLevels. Tasks of
+/// nodes after which much memory is free have the upper half, earlier ones first: nothing is gained by holding it.
 void set_priorities(TaskGraph& graph, const CostModel& model);
 
 }  // namespace hpdlf::partition

@@ -62,11 +62,15 @@ void set_priorities(TaskGraph& graph, const CostModel& model) {
     rank[t] += model.seconds(graph.tasks[t]);
     longest = std::max(longest, rank[t]);
   }
+  // The upper half of the levels, in the order of the tasks: StarPU's schedulers take equal ones in the order in which they become ready.
+  constexpr int kHalf = kPriorityLevels / 2;
+  const auto tasks = static_cast<std::int64_t>(graph.tasks.size());
   for (std::size_t t = 0; t < graph.tasks.size(); ++t) {
     Task& task = graph.tasks[t];
     const bool is_first = task.node != graph::kNone && goes_first[at(task.node)];
-    task.priority = static_cast<std::int16_t>(is_first ? kPriorityLevels - 1
-                                                       : rank[t] / longest * (kPriorityLevels - 1));
+    task.priority = static_cast<std::int16_t>(
+        is_first ? kPriorityLevels - 1 - static_cast<std::int64_t>(t) * kHalf / tasks
+                 : static_cast<std::int64_t>(rank[t] / longest * (kHalf - 1)));
   }
 }
 

@@ -19,8 +19,8 @@ struct Prediction {
   std::int64_t transferred_bytes = 0;    ///< over all links
 };
 
-/// List scheduling as dmdas does it: a ready task of highest priority goes to the worker that ends it first. A rank sends one
-/// Transfer at a time. A tile is there from the start of its first task to the end of its last. Memory limits are not enforced.
+/// List scheduling as StarPU's prio does it: a worker that is idle takes the ready task of highest priority. A rank sends one Transfer at a
+/// time. A tile is there from the start of its first task to the end of its last. Memory limits are not enforced.
 /// Cost: O((tasks + edges) log tasks).
 [[nodiscard]] Prediction simulate(const TaskGraph& graph, const CostModel& model);
 

@@ -79,7 +79,7 @@ struct Task {
   /// Tile of `rank` whose writers so far must have ended, though nothing of it is read; -1: none. No access of this task.
   TileId after = -1;
 };
-inline constexpr int kPriorityLevels = 64;
+inline constexpr int kPriorityLevels = 4096;
 
 struct TaskGraph {
   std::shared_ptr<const graph::Graph> graph;

@@ -8,6 +8,7 @@
 #include "apps/unet3d/network.hpp"
 #include "base/config.hpp"
 #include "partition/recompute.hpp"
+#include "runtime/session.hpp"
 #include "train/augment.hpp"
 #include "train/lr_schedule.hpp"
 #include "train/optimizer.hpp"
@@ -33,7 +34,7 @@ struct UNet3dAppOptions {
   std::int64_t validate_every = 25, snapshot_every = 50, keep_snapshots = 2;
   double overlap = 0.5;
 
-  std::string strategy = "auto", scheduler = "dmdas";
+  std::string strategy = "auto", scheduler = runtime::kDefaultScheduler;
   partition::Recompute recompute = partition::Recompute::off;
   std::int64_t workers = 0;  ///< 0: one a core
   double memory_gib = 0;     ///< a rank may use; 0: what the machine has left

@@ -62,7 +62,7 @@ bool Arena::grow(std::size_t bytes) {
     if (mprotect(base_ + committed_, wanted - committed_, PROT_READ | PROT_WRITE) != 0)
       return false;
     committed_ = wanted;
-    stats_.reserved = static_cast<std::int64_t>(committed_);
+    is_resident_.resize(committed_ / kHugePage);
   }
   top_ += bytes;
   return true;
@@ -78,6 +78,47 @@ void Arena::remove_free(std::map<Offset, std::size_t>::iterator block) {
   free_by_size_.erase(
       std::find_if(first, last, [&](const auto& entry) { return entry.second == block->first; }));
   free_by_offset_.erase(block);
+}
+
+/// Gives up to `most` huge pages that lie within a free block back to the system; says how many.
+std::size_t Arena::release_pages_of(Offset offset, std::size_t size, std::size_t most) {
+  const std::size_t end = (offset + size) / kHugePage;
+  std::size_t released = 0;
+  for (std::size_t page = round_up(offset, kHugePage) / kHugePage; page < end && released < most;
+       ++page) {
+    std::size_t last = page;
+    for (; last < end && is_resident_[last] && released < most; ++last, ++released)
+      is_resident_[last] = false;
+    if (last == page) continue;
+    madvise(base_ + page * kHugePage, (last - page) * kHugePage, MADV_DONTNEED);
+    page = last;
+  }
+  return released;
+}
+
+/// The largest free blocks first: nothing will fit them soon.
+void Arena::release_free_pages(std::size_t count) {
+  for (auto block = free_by_size_.rbegin(); count > 0 && block != free_by_size_.rend(); ++block) {
+    if (block->first < kHugePage) return;
+    const std::size_t released = release_pages_of(block->second, block->first, count);
+    count -= released;
+    resident_pages_ -= released;
+  }
+}
+
+/// Notes that a block will be written to, and keeps what lies in memory below `most_` and a margin.
+void Arena::make_resident(Offset offset, std::size_t size) {
+  constexpr std::size_t kMargin = 32;  // one part in so many
+  const std::size_t end = round_up(offset + size, kHugePage) / kHugePage;
+  for (std::size_t page = offset / kHugePage; page < end; ++page) {
+    if (is_resident_[page]) continue;
+    is_resident_[page] = true;
+    ++resident_pages_;
+  }
+  const auto most = static_cast<std::size_t>(most_);
+  const std::size_t kept = round_up(most + most / kMargin, kHugePage) / kHugePage;
+  if (resident_pages_ > kept) release_free_pages(resident_pages_ - kept);
+  stats_.resident = static_cast<std::int64_t>(resident_pages_ * kHugePage);
 }
 
 void* Arena::allocate(std::size_t bytes) {
@@ -103,6 +144,8 @@ void* Arena::allocate(std::size_t bytes) {
   }
   stats_.current += static_cast<std::int64_t>(size);
   stats_.peak = std::max(stats_.peak, stats_.current);
+  most_ = std::max(most_, stats_.current);
+  make_resident(offset, size);
   ASAN_POISON_MEMORY_REGION(base_ + offset, size);
   ASAN_UNPOISON_MEMORY_REGION(base_ + offset, bytes);
   return base_ + offset;
@@ -154,7 +197,7 @@ class Pool {
  public:
   static constexpr std::size_t kSmall = 64 << 10;
 
-  Pool() : small_(std::size_t{1} << 32), large_(2 * physical_memory()) {}
+  Pool() : small_(std::size_t{1} << 32), large_(4 * physical_memory()) {}
 
   void* allocate(std::size_t bytes) { return (bytes <= kSmall ? small_ : large_).allocate(bytes); }
   void free(void* block, std::size_t bytes) {
@@ -163,7 +206,7 @@ class Pool {
   [[nodiscard]] MemoryStats stats() const {
     const MemoryStats a = small_.stats();
     const MemoryStats b = large_.stats();
-    return {a.current + b.current, a.peak + b.peak, a.reserved + b.reserved};
+    return {a.current + b.current, a.peak + b.peak, a.resident + b.resident};
   }
   void reset_peak() {
     small_.reset_peak();

@@ -2,22 +2,23 @@
 //
 // StarPU 1.4 frees RAM at once on machines without a GPU (an mmap, its page faults and a munmap for each large temporary), so its
 // allocations are redirected here. An Arena is one range of reserved addresses, filled from the bottom: freed blocks are merged
-// with their neighbours and the tightest fit is handed out, the last freed first (it is still in cache). Memory that was once
-// used is kept until the pool is removed.
+// with their neighbours and the tightest fit is handed out, the last freed first (it is still in cache). Free blocks keep their
+// memory, until what they hold makes the pool larger than all blocks together have ever been: then huge pages of free blocks pay for
+// the next ones. Blocks that do not fit what comes next cost addresses, not memory.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <vector>
 
 namespace hpdlf::runtime {
 
 struct MemoryStats {
   std::int64_t current = 0;  ///< bytes handed out
   std::int64_t peak = 0;     ///< the most that was, since the start or reset_peak_memory()
-  std::int64_t reserved =
-      0;  ///< bytes taken from the system; reserved - peak is lost to fragmentation
+  std::int64_t resident = 0;  ///< bytes taken from the system; resident - peak lies in free blocks
 };
 
 /// A heap of its own; thread-safe.
@@ -44,11 +45,17 @@ class Arena {
   void add_free(Offset offset, std::size_t size);
   void remove_free(std::map<Offset, std::size_t>::iterator block);
   [[nodiscard]] bool grow(std::size_t bytes);
+  void make_resident(Offset offset, std::size_t size);
+  void release_free_pages(std::size_t count);
+  std::size_t release_pages_of(Offset offset, std::size_t size, std::size_t most);
 
   std::byte* base_ = nullptr;
   std::size_t capacity_ = 0;
   std::size_t top_ = 0;  ///< blocks end here
   std::size_t committed_ = 0;
+  std::vector<bool> is_resident_;  ///< [huge page] in use since it was last given back
+  std::size_t resident_pages_ = 0;
+  std::int64_t most_ = 0;  ///< bytes that were ever handed out at once
   std::map<Offset, std::size_t> free_by_offset_;
   std::multimap<std::size_t, Offset> free_by_size_;  ///< equal sizes in order of release
   MemoryStats stats_;

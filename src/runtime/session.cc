@@ -88,7 +88,9 @@ std::string checked_scheduler(const SessionOptions& options) {
   throw Error(
       fmt::format("there is no scheduler `{}`; StarPU {}.{}.{} has {}", wanted,
                   STARPU_MAJOR_VERSION, STARPU_MINOR_VERSION, STARPU_RELEASE_VERSION, known),
-      wanted_by_user != nullptr ? "unset STARPU_SCHED for the default, dmdas" : "");
+      wanted_by_user != nullptr
+          ? fmt::format("unset STARPU_SCHED for the default, {}", kDefaultScheduler)
+          : "");
 }
 
 starpu_conf make_conf(const std::string& scheduler, int workers) {

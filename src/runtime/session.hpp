@@ -7,9 +7,12 @@
 
 namespace hpdlf::runtime {
 
+/// Ready tasks of all workers in one queue, by priority: what the simulator predicts. Right where all workers are alike.
+inline constexpr const char* kDefaultScheduler = "prio";
+
 struct SessionOptions {
   int cpu_workers = -1;  ///< -1: one a core that the process may use; STARPU_NCPU overrides
-  std::string scheduler = "dmdas";  ///< STARPU_SCHED overrides
+  std::string scheduler = kDefaultScheduler;  ///< STARPU_SCHED overrides
   std::string trace_dir;            ///< FxT trace goes there if not empty
 };
 

@@ -49,10 +49,10 @@ TEST_P(Splits, AreBitEqualWhenRepeated) {
 }
 
 INSTANTIATE_TEST_SUITE_P(WorkersAndSchedulers, Splits,
-                         testing::Values(Setting{1, "lws"}, Setting{1, "dmda"}, Setting{1, "dmdas"},
-                                         Setting{2, "lws"}, Setting{2, "dmda"}, Setting{2, "dmdas"},
-                                         Setting{4, "lws"}, Setting{4, "dmda"},
-                                         Setting{4, "dmdas"}),
+                         testing::Values(Setting{1, "lws"}, Setting{1, "dmdas"}, Setting{1, "prio"},
+                                         Setting{2, "lws"}, Setting{2, "dmdas"}, Setting{2, "prio"},
+                                         Setting{4, "lws"}, Setting{4, "dmdas"},
+                                         Setting{4, "prio"}),
                          [](const auto& info) {
                            return std::string(info.param.scheduler) + "_" +
                                   std::to_string(info.param.workers);

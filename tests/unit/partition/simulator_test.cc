@@ -188,10 +188,11 @@ TEST_P(SimulatedNet, GivesPrioritiesThatFallAlongDependences) {
     highest = std::max<int>(highest, tasks.tasks[t].priority);
     for (const TaskId next : dependences.successors(t)) {
       const int after = tasks.tasks[static_cast<std::size_t>(next)].priority;
-      if (after < kPriorityLevels - 1) EXPECT_GE(tasks.tasks[t].priority, after);  // frees memory
+      if (after < kPriorityLevels / 2) EXPECT_GE(tasks.tasks[t].priority, after);  // frees memory
     }
   }
-  EXPECT_EQ(highest, kPriorityLevels - 1);
+  EXPECT_GE(highest, kPriorityLevels / 2 - 1);
+  EXPECT_LT(highest, kPriorityLevels);
 }
 
 TEST(Priorities, LetMemoryGoAsSoonAsItCan) {
@@ -202,8 +203,13 @@ TEST(Priorities, LetMemoryGoAsSoonAsItCan) {
   set_priorities(tasks, model);
 
   // The gradient by x is on the longest path; that by the weights, the last reader of x, need not come later.
-  for (const Task& task : tasks.tasks)
-    if (task.op == "ConvGradWeight") EXPECT_EQ(task.priority, kPriorityLevels - 1);
+  int before = kPriorityLevels;
+  for (const Task& task : tasks.tasks) {
+    if (task.op != "ConvGradWeight") continue;
+    EXPECT_GE(task.priority, kPriorityLevels / 2);
+    EXPECT_LT(task.priority, before) << "of those that are ready the first one starts first";
+    before = task.priority;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Machines, SimulatedNet,

@@ -1,10 +1,13 @@
 #include "runtime/memory.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <gtest/gtest.h>
 #include <random>
+#include <sys/mman.h>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 namespace hpdlf::runtime {
@@ -58,7 +61,7 @@ TEST(Arena, MergesFreedNeighboursInAnyOrder) {
     arena.free(blocks[0], 3 * kMiB);
     arena.free(fence, 64);
   }
-  EXPECT_EQ(arena.stats().reserved, static_cast<std::int64_t>(4 * kMiB))
+  EXPECT_EQ(arena.stats().resident, static_cast<std::int64_t>(4 * kMiB))
       << "the same memory was used each time";
 }
 
@@ -68,7 +71,42 @@ TEST(Arena, ExtendsTheFreeBlockAtItsTop) {
   arena.free(block, 2 * kMiB);
 
   EXPECT_EQ(arena.allocate(6 * kMiB), block);
-  EXPECT_EQ(arena.stats().reserved, static_cast<std::int64_t>(6 * kMiB));
+  EXPECT_EQ(arena.stats().resident, static_cast<std::int64_t>(6 * kMiB));
+}
+
+/// Bytes of a block that lie in memory, as the system sees it.
+std::size_t bytes_in_memory(void* block, std::size_t bytes) {
+  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  std::vector<unsigned char> pages(bytes / page);
+  EXPECT_EQ(mincore(block, bytes, pages.data()), 0) << "the block must start on a page";
+  return page * static_cast<std::size_t>(
+                    std::count_if(pages.begin(), pages.end(), [](auto p) { return p & 1; }));
+}
+
+TEST(Arena, GivesBackFreeBlocksThatFitNothing) {
+  constexpr std::size_t kBlock = 8 * kMiB, kBlocks = 8, kFence = Arena::kHugePage;
+  Arena arena(512 * kMiB);
+  std::vector<void*> blocks, fences;
+  for (std::size_t i = 0; i < kBlocks; ++i) {
+    blocks.push_back(arena.allocate(kBlock));
+    fences.push_back(arena.allocate(kFence));
+    std::memset(blocks.back(), 1, kBlock);
+  }
+  for (void* block : blocks) arena.free(block, kBlock);
+  std::size_t kept = 0;
+  for (void* block : blocks) kept += bytes_in_memory(block, kBlock);
+  EXPECT_EQ(kept, kBlocks * kBlock) << "the next blocks are likely to be as large";
+
+  void* large = arena.allocate(kBlocks * kBlock);
+  std::memset(large, 2, kBlocks * kBlock);
+
+  const auto peak = static_cast<std::size_t>(arena.stats().peak);
+  kept = 0;
+  for (void* block : blocks) kept += bytes_in_memory(block, kBlock);
+  EXPECT_LE(kept, peak / 32 + Arena::kHugePage);
+  EXPECT_LE(static_cast<std::size_t>(arena.stats().resident),
+            peak + peak / 32 + Arena::kHugePage);
+  EXPECT_EQ(bytes_in_memory(large, kBlocks * kBlock), kBlocks * kBlock);
 }
 
 TEST(Arena, ReturnsNullWhenItIsFull) {

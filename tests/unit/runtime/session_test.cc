@@ -43,11 +43,11 @@ TEST(Session, GivesTheWorkersAndTheSchedulerThatWereAskedFor) {
   EXPECT_EQ(session.ranks(), 1);
 }
 
-TEST(Session, UsesDmdasOnAllCoresByDefault) {
+TEST(Session, UsesOneQueueOnAllCoresByDefault) {
   const Session session;
 
   EXPECT_GE(session.cpu_workers(), 1);
-  EXPECT_EQ(session.scheduler(), "dmdas");
+  EXPECT_EQ(session.scheduler(), "prio");
 }
 
 TEST(Session, MoreWorkersThanCoresAreStarted) {

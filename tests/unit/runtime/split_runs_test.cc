@@ -47,7 +47,8 @@ INSTANTIATE_TEST_SUITE_P(SchedulersAndWorkers, SplitRuns,
                          testing::Values(Setting{"lws", 1}, Setting{"lws", 2}, Setting{"lws", 4},
                                          Setting{"dmda", 1}, Setting{"dmda", 2}, Setting{"dmda", 4},
                                          Setting{"dmdas", 1}, Setting{"dmdas", 2},
-                                         Setting{"dmdas", 4}),
+                                         Setting{"dmdas", 4}, Setting{"prio", 1},
+                                         Setting{"prio", 2}, Setting{"prio", 4}),
                          [](const auto& info) {
                            return std::string(info.param.scheduler) + "_" +
                                   std::to_string(info.param.workers);
