@@ -16,8 +16,8 @@
 namespace hpdlf::runtime {
 
 struct MemoryStats {
-  std::int64_t current = 0;  ///< bytes handed out
-  std::int64_t peak = 0;     ///< the most that was, since the start or reset_peak_memory()
+  std::int64_t current = 0;   ///< bytes handed out
+  std::int64_t peak = 0;      ///< the most that was, since the start or reset_peak_memory()
   std::int64_t resident = 0;  ///< bytes taken from the system; resident - peak lies in free blocks
 };
 

@@ -13,7 +13,7 @@ inline constexpr const char* kDefaultScheduler = "prio";
 struct SessionOptions {
   int cpu_workers = -1;  ///< -1: one a core that the process may use; STARPU_NCPU overrides
   std::string scheduler = kDefaultScheduler;  ///< STARPU_SCHED overrides
-  std::string trace_dir;            ///< FxT trace goes there if not empty
+  std::string trace_dir;                      ///< FxT trace goes there if not empty
 };
 
 /// One at a time a process. MPI is initialised only under an MPI launcher (mpirun): rank() == 0, ranks() == 1 otherwise.

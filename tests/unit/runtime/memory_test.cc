@@ -104,8 +104,7 @@ TEST(Arena, GivesBackFreeBlocksThatFitNothing) {
   kept = 0;
   for (void* block : blocks) kept += bytes_in_memory(block, kBlock);
   EXPECT_LE(kept, peak / 32 + Arena::kHugePage);
-  EXPECT_LE(static_cast<std::size_t>(arena.stats().resident),
-            peak + peak / 32 + Arena::kHugePage);
+  EXPECT_LE(static_cast<std::size_t>(arena.stats().resident), peak + peak / 32 + Arena::kHugePage);
   EXPECT_EQ(bytes_in_memory(large, kBlocks * kBlock), kBlocks * kBlock);
 }
 
