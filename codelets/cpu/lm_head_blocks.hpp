@@ -13,7 +13,7 @@
 
 namespace hpdlf::codelets {
 
-inline constexpr std::int64_t kHeadTokens = 256, kHeadWords = 512;
+inline constexpr std::int64_t kHeadTokens = 512, kHeadWords = 512;
 /// Between the rows of a block of scores: not a power of two, whose rows would share few cache sets.
 inline constexpr std::int64_t kHeadStride = kHeadWords + 16;
 
