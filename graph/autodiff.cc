@@ -152,6 +152,10 @@ void ReverseSweep::visit(NodeId id) {
   const auto has_gradient = [&](ValueId output) { return grads_[index(output)] != kNone; };
   if (!std::any_of(node.outputs.begin(), node.outputs.end(), has_gradient)) return;
 
+  for (const int i : node.spec->no_gradient_outputs)
+    HPDLF_CHECK(!has_gradient(node.outputs[static_cast<std::size_t>(i)]),
+                "a loss depends on output {} of node \"{}\" ({}), which is for its gradient alone",
+                i, node.name, node.spec->name);
   bool is_needed = false;
   for (std::size_t i = 0; i < node.inputs.size(); ++i)
     is_needed = is_needed || context.wants_grad(static_cast<int>(i));

@@ -54,6 +54,11 @@ void check_conv(const std::string& name, const TensorType& x, const Builder::Con
 
 }  // namespace
 
+std::vector<ValueId> Builder::split(const std::string& name, ValueId x, std::int64_t axis,
+                                    const std::vector<std::int64_t>& extents) {
+  return graph_.node(node(name, "Split", {x}, {{"axis", axis}, {"split", extents}})).outputs;
+}
+
 ValueId Builder::op(const std::string& name, std::string_view op, std::vector<ValueId> inputs,
                     const Attrs& attrs) {
   return graph_.output(node(name, op, std::move(inputs), attrs));

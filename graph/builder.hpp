@@ -47,7 +47,10 @@ class Builder {
   /// Maximum of windows of `kernel` that touch but do not overlap, as torch.nn.functional.max_poolNd(x, kernel).
   ValueId max_pool(const std::string& name, ValueId x, const std::vector<std::int64_t>& kernel);
   ValueId concat(const std::string& name, const std::vector<ValueId>& xs, std::int64_t axis = -1);
-  /// Any operator; one output.
+  /// Parts of x of these extents along an axis; they add up to that of x.
+  std::vector<ValueId> split(const std::string& name, ValueId x, std::int64_t axis,
+                             const std::vector<std::int64_t>& extents);
+  /// Any operator; its first output.
   ValueId op(const std::string& name, std::string_view op, std::vector<ValueId> inputs,
              const Attrs& attrs = {});
 

@@ -87,6 +87,8 @@ struct OpSpec {
   void (*gradient)(GradContext&) = nullptr;  ///< nullptr: not differentiable
   /// Inputs that no gradient flows to although they are floats (e.g. labels, statistics); others are differentiable.
   std::vector<int> no_gradient_inputs = {};
+  /// Outputs kept for the gradient alone: nothing that a gradient comes from may read them.
+  std::vector<int> no_gradient_outputs = {};
   /// The kernel can add to output 0 instead of writing it.
   bool accumulates = false;
   /// Inputs that training in bf16 gives as bf16, all of them together, upon which output 0 is bf16 (passes/use_bf16.cc); the last input

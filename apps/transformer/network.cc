@@ -1,5 +1,7 @@
 #include "apps/transformer/network.hpp"
 
+#include <algorithm>
+
 #include "train/training_graph.hpp"
 
 namespace hpdlf::apps {
@@ -51,6 +53,25 @@ ValueId embed(Builder& b, ValueId tokens, ValueId table, const Gpt2Options& o) {
   return b.op("embedding", "Add", {b.op("wte", "Gather", {table, tokens}), positions});
 }
 
+/// How many of the `length` tokens of a sequence are scored together: at most 256 of the batch or an eighth of it, whichever is more. Their
+/// exponentials are dropped by their gradient before those of later tokens are computed, so few of them exist at a time; fewer tokens at
+/// a time would read the table more often.
+std::int64_t scored_together(std::int64_t batch, std::int64_t length) {
+  constexpr std::int64_t kTokens = 256, kParts = 8;
+  return std::clamp(std::max(kTokens / batch, (length + kParts - 1) / kParts), std::int64_t{1},
+                    length);
+}
+
+/// Cut along the sequences into pieces of `step` tokens, the last one shorter.
+std::vector<ValueId> pieces_of(Builder& b, const std::string& name, ValueId value,
+                               std::int64_t step) {
+  const std::int64_t length = b.type(value).extents[1];
+  if (step == length) return {value};
+  std::vector<std::int64_t> extents(static_cast<std::size_t>(length / step), step);
+  if (length % step != 0) extents.push_back(length % step);
+  return b.split(name, value, 1, extents);
+}
+
 }  // namespace
 
 ValueId gpt2_trunk(Builder& b, ValueId tokens, ValueId table, const Gpt2Options& options) {
@@ -70,10 +91,19 @@ ValueId gpt2_trunk(Builder& b, ValueId tokens, ValueId table, const Gpt2Options&
 ValueId language_model_loss(Builder& b, ValueId x, ValueId table, ValueId targets) {
   const Builder::LayerScope scope(b, "loss");
   const std::size_t first = b.graph().nodes().size();
-  const ValueId rows = b.op("loss.target_rows", "Gather", {table, targets});
-  const ValueId s = b.op("loss.head", "LmHeadSums", {x, table, rows, targets});
-  const ValueId loss =
-      b.op("loss.mean", "CrossEntropyLoss", {b.op("loss.sums", "LmHeadLossSums", {s})});
+  const Extents tokens = b.type(targets).extents;
+  const std::int64_t step = scored_together(tokens[0], tokens[1]);
+  const std::vector<ValueId> xs = pieces_of(b, "loss.x", x, step);
+  const std::vector<ValueId> words = pieces_of(b, "loss.targets", targets, step);
+  std::vector<ValueId> losses;
+  for (std::size_t i = 0; i < xs.size(); ++i) {
+    const ValueId rows = b.op(fmt::format("loss.target_rows.{}", i), "Gather", {table, words[i]});
+    const ValueId s =
+        b.op(fmt::format("loss.head.{}", i), "LmHeadSums", {xs[i], table, rows, words[i]});
+    losses.push_back(
+        b.op(fmt::format("loss.part.{}", i), "LmHeadLoss", {s}, {{"tokens", tokens.elements()}}));
+  }
+  const ValueId loss = losses.size() == 1 ? losses[0] : b.op("loss.mean", "Sum", losses);
   for (std::size_t i = first; i < b.graph().nodes().size(); ++i)
     b.graph().node(static_cast<graph::NodeId>(i)).phase = graph::Phase::loss;
   b.graph().fetch("loss", loss);

@@ -1,8 +1,9 @@
-// The head of a language model on the CPU: blocks of scores by oneDNN, used up while they are in cache. Formulas: graph/ops/lm_head.cc.
+// The head of a language model on the CPU: blocks of scores by oneDNN, turned into exponentials while they are in cache. Formulas:
+// graph/ops/lm_head.cc.
 //
 // A block is 512 words x 512 tokens, 1 MiB. Smaller ones fit L2 better, but their products pack the factors more often, which costs more (256
 // tokens: 73 instead of 77 GFLOP/s of 100 on an AMD EPYC with an L2 of 512 KiB). Words are the outer loop: the table is read once, and so is
-// its gradient written.
+// its gradient written. The gradient multiplies the exponentials as they are, with rows of x that have been multiplied by ds.
 // SPDX-License-Identifier: Apache-2.0
 #include "codelets/cpu/highway.hpp"
 #undef HWY_TARGET_INCLUDE
@@ -34,109 +35,131 @@ float dot(const T* a, const T* b, std::int64_t n) {
   return hn::GetLane(hn::SumOfLanes(F32(), sum));
 }
 
-/// sums[r] += sum over words of exp(score - shift[r]); a block of 512 terms cannot overflow f32.
-void add_exponentials(const float* scores, const HeadBlock& b, const float* shift, double* sums) {
-  constexpr double kHighest = 80;
+/// What the sum needs of a token.
+struct Token {
+  float shift;          ///< score of the target
+  std::int64_t target;  ///< its word, counted from the first of the tile
+  double sum;           ///< of the exponentials so far
+};
+
+/// e = exp(score - shift), 0 at the target; adds them up. A block of 512 terms cannot overflow f32.
+template <class T>
+void exponentials(float* scores, const HeadBlock& b, Token* tokens, T* e, std::int64_t e_row) {
+  constexpr double kHighest = 60, kNothing = -200;
   for (std::int64_t r = 0; r < b.tokens; ++r) {
-    const float* row = scores + r * kHeadStride;
-    const auto from = hn::Set(F32(), shift[r]);
+    float* row = scores + r * kHeadStride;
+    T* erow = e + r * e_row;
+    Token& token = tokens[r];
+    const std::int64_t at = token.target - b.first_word;
+    if (at >= 0 && at < b.words) row[at] = token.shift + static_cast<float>(kNothing);
+    const auto from = hn::Set(F32(), token.shift);
     auto sum = hn::Zero(F32());
     for_each_vector(b.words, [&](auto access, std::int64_t j) HWY_ATTR {
       const auto above = at_most(hn::Sub(access.load(row + j), from), number(kHighest));
-      sum = hn::Add(sum, access.only(exp(above)));
+      const auto term = exp(above);
+      access.store(term, erow + j);
+      sum = hn::Add(sum, access.only(term));
     });
-    sums[r] += static_cast<double>(hn::GetLane(hn::SumOfLanes(F32(), sum)));
+    token.sum += static_cast<double>(hn::GetLane(hn::SumOfLanes(F32(), sum)));
   }
 }
 
 template <class T>
 void head_sums(const KernelArgs& args) {
-  const TensorView &x = args.in(0), &table = args.in(1), &rows = args.in(2), &s = args.out(0);
-  const TokenRuns runs({&x, &rows}, {&s});
-  const HeadProducts products(x, table, runs.stride(0));
-  const HeadWorkspace<T> w(args);
-  const auto tokens = static_cast<std::size_t>(runs.length());
-  std::vector<float> shift(tokens);
-  std::vector<double> sums(tokens);
+  const TensorView &x = args.in(0), &table = args.in(1), &rows = args.in(2), &targets = args.in(3);
+  const TensorView &s = args.out(0), &e = args.out(1);
+  const TokenRuns runs = head_sums_runs(args);
+  const HeadProducts products(x, table);
+  const HeadSumsLayout layout;
+  auto* scores = reinterpret_cast<float*>(args.workspace.data() + layout.scores);
+  std::byte* scratch = args.workspace.data() + layout.scratch;
+  std::vector<Token> tokens(static_cast<std::size_t>(runs.length()));
+  const std::int64_t words = table.extents[0];
   runs.for_each([&](const std::int64_t* at) {
-    const T* xs = x.as<T>() + at[0];
-    for (std::size_t r = 0; r < tokens; ++r) {
-      const auto i = static_cast<std::int64_t>(r);
-      shift[r] =
-          dot(xs + i * runs.stride(0), rows.as<T>() + at[1] + i * runs.stride(1), x.extents.back());
-      sums[r] = 0;
+    for (std::int64_t r = 0; r < runs.length(); ++r) {
+      const auto offset = [&](int view) { return at[view] + r * runs.stride(view); };
+      const std::int64_t target = label_at(targets, offset(3)) - table.origin[0];
+      tokens[static_cast<std::size_t>(r)] = {
+          .shift = dot(x.as<T>() + offset(0), rows.as<T>() + offset(1), x.extents.back()),
+          .target = target,
+          .sum = target >= 0 && target < words ? 1.0 : 0.0};
     }
-    for_each_head_block(runs.length(), table.extents[0], [&](const HeadBlock& b) {
-      products.scores(b)(xs + b.first_token * runs.stride(0),
-                         table.as<T>() + b.first_word * table.strides[0], w.scores, w.scratch);
-      add_exponentials(w.scores, b, shift.data() + b.first_token, sums.data() + b.first_token);
+    for_each_head_block(runs.length(), words, kHeadWords, [&](const HeadBlock& b) {
+      products.scores(b, runs.stride(0))(x.as<T>() + at[0] + b.first_token * runs.stride(0),
+                                         table.as<T>() + b.first_word * table.strides[0], scores,
+                                         scratch);
+      exponentials(scores, b, tokens.data() + b.first_token,
+                   e.as<T>() + at[2] + b.first_token * runs.stride(2) + b.first_word,
+                   runs.stride(2));
     });
-    for (std::size_t r = 0; r < tokens; ++r)
-      s.as<double>()[at[2] + static_cast<std::int64_t>(r) * runs.stride(2)] = sums[r];
+    for (std::int64_t r = 0; r < runs.length(); ++r)
+      s.as<double>()[at[4] + r * runs.stride(4)] = tokens[static_cast<std::size_t>(r)].sum;
   });
 }
 
-/// What the gradient needs of a token.
-struct Token {
-  float lse;     ///< log of the sum of exp(score)
-  float weight;  ///< of the token's loss
-  std::int64_t target;
-};
-
-/// weight * (softmax - one at the target).
+/// y = a x
 template <class T>
-void gradient_by_scores(const float* scores, const HeadBlock& b, const Token* tokens, T* dscores) {
-  for (std::int64_t r = 0; r < b.tokens; ++r) {
-    const float* row = scores + r * kHeadStride;
-    T* drow = dscores + r * kHeadStride;
-    const Token& token = tokens[r];
-    const auto lse = hn::Set(F32(), token.lse), weight = hn::Set(F32(), token.weight);
-    for_each_vector(b.words, [=](auto access, std::int64_t j) HWY_ATTR {
-      const auto log_p = at_most(hn::Sub(access.load(row + j), lse), hn::Zero(F32()));
-      access.store(hn::Mul(weight, exp(log_p)), drow + j);
-    });
-    const std::int64_t at = token.target - b.first_word;
-    if (at >= 0 && at < b.words) drow[at] = T(static_cast<float>(drow[at]) - token.weight);
-  }
+void multiply(float a, const T* x, T* y, std::int64_t n) {
+  const auto factor = hn::Set(F32(), a);
+  for_each_vector(n, [=](auto access, std::int64_t i)
+                         HWY_ATTR { access.store(hn::Mul(factor, access.load(x + i)), y + i); });
 }
 
-/// The tokens of a run that starts at `at`; views x, target_rows, dx, targets, s, ds.
+/// y = a y + b x
 template <class T>
-std::vector<Token> tokens_of(const KernelArgs& args, const TokenRuns& runs,
-                             const std::int64_t* at) {
-  const TensorView &x = args.in(0), &rows = args.in(2), &targets = args.in(3);
-  std::vector<Token> tokens;
+void scale_and_add(float a, float* y, float b, const T* x, std::int64_t n) {
+  const auto of_y = hn::Set(F32(), a), of_x = hn::Set(F32(), b);
+  for_each_vector(n, [=](auto access, std::int64_t i) HWY_ATTR {
+    const auto sum = hn::MulAdd(of_x, access.load(x + i), hn::Mul(of_y, access.load(y + i)));
+    access.store(sum, y + i);
+  });
+}
+
+/// Of the tokens of a run that starts at `at`: dx becomes ds dx, and the terms of the targets are added.
+template <class T>
+void finish_gradients(const KernelArgs& args, const TokenRuns& runs, const std::int64_t* at) {
+  const TensorView &x = args.in(0), &table = args.in(1), &dtable = args.out(0), &dx = args.out(1);
+  const std::int64_t channels = x.extents.back();
   for (std::int64_t r = 0; r < runs.length(); ++r) {
     const auto offset = [&](int view) { return at[view] + r * runs.stride(view); };
-    const float shift = dot(x.as<T>() + offset(0), rows.as<T>() + offset(1), x.extents.back());
-    const double s = args.in(4).as<double>()[offset(4)], ds = args.in(5).as<double>()[offset(5)];
-    tokens.push_back({.lse = static_cast<float>(static_cast<double>(shift) + std::log(s)),
-                      .weight = static_cast<float>(ds * s),
-                      .target = label_at(targets, offset(3)) - args.in(1).origin[0]});
+    const std::int64_t target = label_at(args.in(2), offset(3)) - table.origin[0];
+    const double s = args.in(3).as<double>()[offset(4)], ds = args.in(4).as<double>()[offset(5)];
+    const bool is_here = target >= 0 && target < table.extents[0];
+    const auto by_score = static_cast<float>(-ds * (s - 1));
+    const T* word = table.as<T>() + (is_here ? target * table.strides[0] : 0);
+    scale_and_add(static_cast<float>(ds), dx.as<float>() + offset(2), is_here ? by_score : 0.0F,
+                  word, channels);
+    if (is_here)
+      scale_and_add(1.0F, dtable.as<float>() + target * dtable.strides[0], by_score,
+                    x.as<T>() + offset(0), channels);
   }
-  return tokens;
 }
 
 template <class T>
 void head_sums_grad(const KernelArgs& args) {
-  const TensorView &x = args.in(0), &table = args.in(1), &dtable = args.out(0), &dx = args.out(1);
-  const TokenRuns runs({&x, &args.in(2), &dx}, {&args.in(3), &args.in(4), &args.in(5)});
-  const HeadProducts products(x, table, runs.stride(0));
-  const HeadWorkspace<T> w(args);
+  const TensorView &x = args.in(0), &table = args.in(1), &ds = args.in(4), &e = args.in(5);
+  const TensorView &dtable = args.out(0), &dx = args.out(1);
+  const TokenRuns runs = head_grad_runs(args);
+  const HeadProducts products(x, table);
+  const HeadGradLayout layout(x, runs.length());
+  auto* dsx = reinterpret_cast<T*>(args.workspace.data() + layout.dsx);
+  std::byte* scratch = args.workspace.data() + layout.scratch;
+  const std::int64_t channels = x.extents.back();
   bool sum_table = args.accumulate;
   runs.for_each([&](const std::int64_t* at) {
-    const std::vector<Token> tokens = tokens_of<T>(args, runs, at);
-    for_each_head_block(runs.length(), table.extents[0], [&](const HeadBlock& b) {
-      const T* xs = x.as<T>() + at[0] + b.first_token * runs.stride(0);
-      const T* words = table.as<T>() + b.first_word * table.strides[0];
-      float* dwords = dtable.as<float>() + b.first_word * dtable.strides[0];
-      float* dxs = dx.as<float>() + at[2] + b.first_token * runs.stride(2);
-      products.scores(b)(xs, words, w.scores, w.scratch);
-      gradient_by_scores(w.scores, b, tokens.data() + b.first_token, w.dscores);
-      products.by_token(b, runs.stride(2))(w.dscores, words, dxs, w.scratch);
-      products.by_word(b, dtable.strides[0], sum_table || b.first_token > 0)(w.dscores, xs, dwords,
-                                                                             w.scratch);
+    for (std::int64_t r = 0; r < runs.length(); ++r)
+      multiply(static_cast<float>(ds.as<double>()[at[5] + r * runs.stride(5)]),
+               x.as<T>() + at[0] + r * runs.stride(0), dsx + r * channels, channels);
+    for_each_head_block(runs.length(), table.extents[0], kHeadGradWords, [&](const HeadBlock& b) {
+      const T* es = e.as<T>() + at[1] + b.first_token * runs.stride(1) + b.first_word;
+      products.by_token(b, runs.stride(1), runs.stride(2))(
+          es, table.as<T>() + b.first_word * table.strides[0],
+          dx.as<float>() + at[2] + b.first_token * runs.stride(2), scratch);
+      products.by_word(b, runs.stride(1), dtable.strides[0], sum_table || b.first_token > 0)(
+          es, dsx + b.first_token * channels, dtable.as<float>() + b.first_word * dtable.strides[0],
+          scratch);
     });
+    finish_gradients<T>(args, runs, at);
     sum_table = true;
   });
 }
@@ -162,26 +185,29 @@ HWY_EXPORT(LmHeadSumsGrad);
 
 // The rest touches a number a token.
 
-void lm_head_loss_sums(const KernelArgs& args) {
-  const TensorView &s = args.in(0), &sums = args.out(0);
+double tokens_of(const KernelArgs& args) {
+  return static_cast<double>(args.attrs->integer("tokens"));
+}
+
+void lm_head_loss(const KernelArgs& args) {
+  const TensorView& s = args.in(0);
   const Rows rows({&s});
   double loss = 0;
   rows.for_each([&](const std::int64_t* at) {
     for (std::int64_t i = 0; i < rows.length(); ++i)
       loss += std::log(s.as<double>()[at[0] + i * rows.stride(0)]);
   });
-  sums.as<double>()[0] = loss;
-  sums.as<double>()[sums.strides[0]] = static_cast<double>(s.elements());
+  *args.out(0).as<float>() = static_cast<float>(loss / tokens_of(args));
 }
 
-void lm_head_loss_sums_grad(const KernelArgs& args) {
+void lm_head_loss_grad(const KernelArgs& args) {
   const TensorView &s = args.in(0), &ds = args.out(0);
-  const double outer = args.in(1).as<double>()[0];
+  const double each = static_cast<double>(*args.in(1).as<float>()) / tokens_of(args);
   const Rows rows({&s, &ds});
   rows.for_each([&](const std::int64_t* at) {
     for (std::int64_t i = 0; i < rows.length(); ++i)
       ds.as<double>()[at[1] + i * rows.stride(1)] =
-          outer / s.as<double>()[at[0] + i * rows.stride(0)];
+          each / s.as<double>()[at[0] + i * rows.stride(0)];
   });
 }
 
@@ -191,13 +217,13 @@ void register_lm_head_cpu(KernelRegistry& registry) {
   registry.add({.op = "LmHeadSums",
                 .variant = "blocks",
                 .run = HPDLF_SIMD_KERNEL(LmHeadSums),
-                .workspace = lm_head_workspace});
+                .workspace = head_sums_workspace});
   registry.add({.op = "LmHeadSumsGrad",
                 .variant = "blocks",
                 .run = HPDLF_SIMD_KERNEL(LmHeadSumsGrad),
-                .workspace = lm_head_workspace});
-  registry.add({.op = "LmHeadLossSums", .variant = "plain", .run = lm_head_loss_sums});
-  registry.add({.op = "LmHeadLossSumsGrad", .variant = "plain", .run = lm_head_loss_sums_grad});
+                .workspace = head_grad_workspace});
+  registry.add({.op = "LmHeadLoss", .variant = "plain", .run = lm_head_loss});
+  registry.add({.op = "LmHeadLossGrad", .variant = "plain", .run = lm_head_loss_grad});
 }
 
 }  // namespace hpdlf::codelets

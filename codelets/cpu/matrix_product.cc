@@ -1,5 +1,8 @@
 #include "codelets/cpu/matrix_product.hpp"
 
+#include <algorithm>
+#include <cstring>
+
 #include "codelets/cpu/workspace_layout.hpp"
 
 namespace hpdlf::codelets {
@@ -7,16 +10,29 @@ namespace {
 
 using onednn::Primitive;
 
+constexpr std::int64_t kPage = 4096 / sizeof(float);
+
 /// oneDNN's primitive reads a b with dense rows as it is, at 70 % of the speed of one with dense columns, and at a third of it where the
 /// rows are pages apart and fall onto the same few cache sets; sgemm packs b as it goes. 128 x 768 x 2304, one core: 115 and 165 GFLOP/s.
 /// It pays for few rows of a no more than for short sums of an a that has to be transposed too (linear_bench).
 bool is_for_sgemm(const MatrixProductShape& s) {
-  constexpr std::int64_t kPage = 4096 / sizeof(float), kFewestRows = 64, kFewestColumns = 256,
-                         kShortSum = 64, kTransposedSum = 192;
+  constexpr std::int64_t kFewestRows = 64, kFewestColumns = 256, kShortSum = 64,
+                         kTransposedSum = 192;
   const bool is_good_as_it_is = s.a.column != 1 && s.b.row % kPage != 0;
   return s.factors == DType::f32 && s.b.column == 1 && !s.bias && s.n >= kFewestColumns &&
          s.m >= kFewestRows && s.k >= (is_good_as_it_is ? kTransposedSum : kShortSum);
 }
+
+/// Below some size of y (nocopy_checker_avx2() and _avx512() in its source) sgemm does not pack b but reads it as it lies, again and again:
+/// at 40 GFLOP/s instead of 76 where its rows are pages apart (128 x 768 x 3072 on a core of an AMD EPYC with AVX2). A copy of a piece of b
+/// lies in L2, its rows on cache sets of their own; with AVX2 it pays for other rows, too (256 x 768 x 768: 67 and 90 GFLOP/s).
+bool must_copy(const MatrixProductShape& s) {
+  const bool has_avx512 = onednn::has_avx512();
+  const double unpacked = has_avx512 ? 0.00196 : 0.0038;
+  return is_for_sgemm(s) && (s.b.row % kPage == 0 || !has_avx512) &&
+         1 / static_cast<double>(s.m) + 1 / static_cast<double>(s.n) >= unpacked;
+}
+constexpr std::int64_t kPieceRows = 256, kPieceColumns = 768, kPieceStride = kPieceColumns + 16;
 
 onednn::Key key_of(const MatrixProductShape& s) {
   onednn::Key key("product");
@@ -79,6 +95,22 @@ TensorView matrix(const void* data, DType dtype, std::int64_t rows, std::int64_t
   return view;
 }
 
+void sgemm(const MatrixProductShape& s, const float* a, const float* b, float* y, float* piece) {
+  if (!must_copy(s))
+    return onednn::sgemm({s.m, s.n, s.k, s.a.row, s.a.column, s.b.row, 1, s.y_row, s.sum}, a, b, y);
+  for (std::int64_t n = 0; n < s.n; n += kPieceColumns)
+    for (std::int64_t k = 0; k < s.k; k += kPieceRows) {
+      const std::int64_t columns = std::min(kPieceColumns, s.n - n),
+                         rows = std::min(kPieceRows, s.k - k);
+      for (std::int64_t r = 0; r < rows; ++r)
+        std::memcpy(piece + r * kPieceStride, b + (k + r) * s.b.row + n,
+                    static_cast<std::size_t>(columns) * sizeof(float));
+      onednn::sgemm(
+          {s.m, columns, rows, s.a.row, s.a.column, kPieceStride, 1, s.y_row, s.sum || k > 0},
+          a + k * s.a.column, piece, y + n);
+    }
+}
+
 }  // namespace
 
 MatrixProduct::MatrixProduct(const MatrixProductShape& shape) : shape_(shape) {
@@ -89,7 +121,9 @@ MatrixProduct::MatrixProduct(const MatrixProductShape& shape) : shape_(shape) {
 
 std::int64_t MatrixProduct::scratch_bytes() const {
   const std::int64_t copies = must_widen(shape_) ? WideCopies(shape_).product : 0;
-  return copies + (product_ != nullptr ? product_->scratchpad_bytes() : 0);
+  if (product_ != nullptr) return copies + product_->scratchpad_bytes();
+  const MatrixProductShape s = must_widen(shape_) ? widened(shape_) : shape_;
+  return copies + (must_copy(s) ? kPieceRows * kPieceStride * std::int64_t{sizeof(float)} : 0);
 }
 
 void MatrixProduct::widen(const void* a, const void* b, void* y, std::byte* scratch,
@@ -117,9 +151,8 @@ void MatrixProduct::operator()(const void* a, const void* b, void* y, std::byte*
   const MatrixProductShape& s = shape_;
   if (must_widen(s)) return widen(a, b, y, scratch, bias);
   if (product_ == nullptr)
-    onednn::sgemm({s.m, s.n, s.k, s.a.row, s.a.column, s.b.row, s.b.column, s.y_row, s.sum},
-                  static_cast<const float*>(a), static_cast<const float*>(b),
-                  static_cast<float*>(y));
+    sgemm(s, static_cast<const float*>(a), static_cast<const float*>(b), static_cast<float*>(y),
+          reinterpret_cast<float*>(scratch));
   else if (s.bias)
     run(*product_, {a, b, y, bias}, scratch);
   else

@@ -223,13 +223,14 @@ const Primitive& reorder(const TensorView& from, const TensorView& to, bool sum)
                  strided_desc(to.dtype, to.extents, to.strides), sum);
 }
 
-bool has_bf16() {
-  static const bool yes = [] {
-    const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-    const auto needed = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
-    return (isa & needed) == needed;
-  }();
-  return yes;
+namespace {
+bool has(dnnl::cpu_isa needed) {
+  static const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  return (isa & static_cast<unsigned>(needed)) == static_cast<unsigned>(needed);
 }
+}  // namespace
+
+bool has_avx512() { return has(dnnl::cpu_isa::avx512_core); }
+bool has_bf16() { return has(dnnl::cpu_isa::avx512_core_bf16); }
 
 }  // namespace hpdlf::codelets::onednn

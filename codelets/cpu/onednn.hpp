@@ -141,6 +141,8 @@ const Primitive& reorder(const Key& key, const dnnl::memory::desc& from,
 /// The same between views of equal extents with any strides.
 const Primitive& reorder(const TensorView& from, const TensorView& to, bool sum);
 
+/// True if oneDNN may use AVX-512.
+[[nodiscard]] bool has_avx512();
 /// True if the processor multiplies bf16; else bf16 operands are converted to f32 first.
 [[nodiscard]] bool has_bf16();
 

@@ -1,12 +1,15 @@
-// The head of a language model with its cross-entropy: the scores of all tokens for all words are never stored.
-//   LmHeadSums       s = sum_k exp(x table[k] - x target_row), target_row = table[target]:   exp of a token's loss
-//   LmHeadSumsGrad   p[k] = exp(x table[k] - x target_row) ds, less the sum of these where k is the target;
+// The head of a language model with its cross-entropy. Nothing as large as the scores lives longer than from a node to its gradient.
+//   LmHeadSums       e[k] = exp(x table[k] - x target_row), but 0 where k is the target, target_row = table[target];
+//                    s = 1 + sum_k e[k]:   exp of a token's loss
+//   LmHeadSumsGrad   p[k] = e[k] ds, but - (s - 1) ds where k is the target;
 //                    dtable[k] = sum over tokens of p[k] x, dx = sum_k p[k] table[k]: the whole derivative, through target_row too
-//   LmHeadLossSums   sums = (sum over tokens of log s, number of tokens), for CrossEntropyLoss
-//   LmHeadLossSumsGrad   ds = gsums0 / s
+//   LmHeadLoss       loss = sum over these tokens of log s / tokens: one of the terms of the mean over all `tokens`
+//   LmHeadLossGrad   ds = dloss / (tokens s)
 // Measured from the target's score, the terms of s are sums over words like any other: the vocabulary may be cut, as the table is.
-// The usual way, from the largest score, would need two passes over the parts. The kernels count scores more than 80 above the target's as 80: such a token has a
-// probability below 1e-34, and its loss and gradient stay finite.
+// The usual way, from the largest score, would need two passes over the parts. The kernels count scores more than 60 above the target's as 60:
+// such a token has a probability below 1e-26, and its loss and gradient stay finite. The target has no term in e, so that a gradient is as
+// exact where the loss is almost 0. A loss is divided by a number that is known beforehand, so the gradient of some tokens may be
+// computed, and their e dropped, before other tokens' loss is known.
 // Kernels: codelets/cpu/lm_head.cc.
 // SPDX-License-Identifier: Apache-2.0
 #include "graph/op_spec.hpp"
@@ -26,9 +29,8 @@ void check_is(const OpCall& call, std::size_t i, const TensorType& expected) {
               to_string(expected));
 }
 
-/// x, table, target_rows, targets
-void check_scores(const OpCall& call) {
-  const TensorType &x = call.input(0), &table = call.input(1), &targets = call.input(3);
+void check_scores(const OpCall& call, int targets_at) {
+  const TensorType &x = call.input(0), &table = call.input(1), &targets = call.input(targets_at);
   HPDLF_CHECK((x.dtype == DType::f32 || x.dtype == DType::bf16) && x.extents.rank() >= 2 &&
                   x.extents.rank() <= 5 && x.elements() > 0,
               "x is {}; it must be f32 or bf16 [.., channels] of 2 to 5 dimensions, not empty",
@@ -37,7 +39,6 @@ void check_scores(const OpCall& call) {
                   table.extents[1] == x.extents.back(),
               "table is {}; for x {} it must be {} [words, {}]", to_string(table), to_string(x),
               name_of(x.dtype), x.extents.back());
-  check_is(call, 2, x);
   HPDLF_CHECK(
       (targets.dtype == DType::u8 || targets.dtype == DType::i32 || targets.dtype == DType::i64) &&
           targets.extents == leading(x),
@@ -45,14 +46,23 @@ void check_scores(const OpCall& call) {
       to_string(x), to_string(leading(x)));
 }
 
-void infer_sums(OpCall& call) {
-  check_scores(call);
-  call.outputs = {{DType::f64, leading(call.input(0))}};
+/// Of the tokens by the words.
+TensorType scores_type(const OpCall& call) {
+  Extents e = leading(call.input(0));
+  e.push_back(call.input(1).extents[0]);
+  return {call.input(0).dtype, e};
 }
 
-void infer_sums_grad(OpCall& call) {  // ..., s, ds
-  check_scores(call);
-  for (const std::size_t i : {4U, 5U}) check_is(call, i, {DType::f64, leading(call.input(0))});
+void infer_sums(OpCall& call) {  // x, table, target_rows, targets
+  check_scores(call, 3);
+  check_is(call, 2, call.input(0));
+  call.outputs = {{DType::f64, leading(call.input(0))}, scores_type(call)};
+}
+
+void infer_sums_grad(OpCall& call) {  // x, table, targets, s, ds, e
+  check_scores(call, 2);
+  for (const std::size_t i : {3U, 4U}) check_is(call, i, {DType::f64, leading(call.input(0))});
+  check_is(call, 5, scores_type(call));
   call.outputs = {{DType::f32, call.input(1).extents}, {DType::f32, call.input(0).extents}};
 }
 
@@ -62,15 +72,21 @@ void check_s(const TensorType& s) {
       "s is {}; it must be f64 of 1 to 4 dimensions, not empty", to_string(s));
 }
 
-void infer_loss_sums(OpCall& call) {
-  check_s(call.input(0));
-  call.outputs = {{DType::f64, {2}}};
+void check_is_scalar(const TensorType& dloss) {
+  HPDLF_CHECK(dloss == (TensorType{DType::f32, {}}), "dloss is {}; it must be f32[]",
+              to_string(dloss));
 }
 
-void infer_loss_sums_grad(OpCall& call) {
+void infer_loss(OpCall& call) {
   check_s(call.input(0));
-  HPDLF_CHECK(call.input(1) == (TensorType{DType::f64, {2}}), "gsums are {}; they must be f64[2]",
-              to_string(call.input(1)));
+  HPDLF_CHECK(call.attrs->integer("tokens") > 0, "tokens is {}; it must be positive",
+              call.attrs->integer("tokens"));
+  call.outputs = {{DType::f32, {}}};
+}
+
+void infer_loss_grad(OpCall& call) {
+  check_s(call.input(0));
+  check_is_scalar(call.input(1));
   call.outputs = {call.input(0)};
 }
 
@@ -89,32 +105,37 @@ std::string token_dims(int rank, const std::string& suffix = "") {
 
 std::string sums_rule(const OpCall& call) {
   const std::string t = token_dims(call.input(3).extents.rank(), "!"), x = t + " c!";
-  return x + ", k c!, " + x + ", " + t + " -> " + t;
+  return x + ", k c!, " + x + ", " + t + " -> " + t + ", " + t + " k";
 }
 
 std::string sums_grad_rule(const OpCall& call) {
-  const std::string t = token_dims(call.input(3).extents.rank(), "!"), x = t + " c!";
-  return x + ", k c!, " + x + ", " + t + ", " + t + ", " + t + " -> k c!, " + x;
+  const std::string t = token_dims(call.input(2).extents.rank(), "!"), x = t + " c!";
+  return x + ", k c!, " + t + ", " + t + ", " + t + ", " + t + " k -> k c!, " + x;
 }
 
-std::string loss_sums_rule(const OpCall& call) {
-  return token_dims(call.input(0).extents.rank()) + " -> 2";
+std::string loss_rule(const OpCall& call) {
+  return token_dims(call.input(0).extents.rank(), "!") + " -> ()";
 }
-std::string loss_sums_grad_rule(const OpCall& call) {
+std::string loss_grad_rule(const OpCall& call) {
   const std::string t = token_dims(call.input(0).extents.rank());
-  return t + ", 2 -> " + t;
+  return t + ", () -> " + t;
 }
 
-/// `products` with every word of every token, and an exponential.
-Cost scores_cost(const OpCall& call, double products) {
+/// One product of every word with every token, and an exponential.
+Cost sums_cost(const OpCall& call) {
   Cost cost = product_cost(call, 0);
   const auto words = static_cast<double>(call.input(1).extents[0]);
   const auto tokens = static_cast<double>(call.input(3).elements());
-  cost.flops = words * (2 * products * static_cast<double>(call.input(0).elements()) + 20 * tokens);
+  cost.flops = words * (2 * static_cast<double>(call.input(0).elements()) + 20 * tokens);
   return cost;
 }
-Cost sums_cost(const OpCall& call) { return scores_cost(call, 1); }
-Cost sums_grad_cost(const OpCall& call) { return scores_cost(call, 3); }
+/// Two products.
+Cost sums_grad_cost(const OpCall& call) {
+  Cost cost = product_cost(call, 0);
+  cost.flops = 4 * static_cast<double>(call.input(1).extents[0]) *
+               static_cast<double>(call.input(0).elements());
+  return cost;
+}
 
 /// A logarithm or a division an element of s.
 Cost loss_cost(const OpCall& call) {
@@ -126,13 +147,14 @@ Cost loss_cost(const OpCall& call) {
 void sums_gradient(GradContext& g) {
   const auto grads = g.emit_all(
       "LmHeadSumsGrad",
-      {g.input(0), g.input(1), g.input(2), g.input(3), g.output(0), g.grad_output(0)}, {});
+      {g.input(0), g.input(1), g.input(3), g.output(0), g.grad_output(0), g.output(1)}, {});
   g.set_grad_input(0, grads[1]);
   g.set_grad_input(1, grads[0]);
 }
 
-void loss_sums_gradient(GradContext& g) {
-  g.set_grad_input(0, g.emit("LmHeadLossSumsGrad", {g.input(0), g.grad_output(0)}));
+void loss_gradient(GradContext& g) {
+  g.set_grad_input(0, g.emit("LmHeadLossGrad", {g.input(0), g.grad_output(0)},
+                             {{"tokens", g.attrs().integer("tokens")}}));
 }
 
 }  // namespace
@@ -143,39 +165,46 @@ void register_lm_head_ops(OpRegistry& registry) {
   const OperandSpec rows{"target_rows", "Gather of table at targets, like x"};
   const OperandSpec targets{"targets", "u8, i32 or i64 [..], in [0, words)"};
   const OperandSpec s{"s", "f64 [..]: exp of the loss of each token"};
+  const OperandSpec e{"e",
+                      "like x: [.., words], exp of the scores above the target's; 0 at the target"};
+  const AttrSpec tokens{"tokens", std::int64_t{1}, "number of tokens in the mean, not only these",
+                        true};
   registry.add({.name = "LmHeadSums",
                 .doc = "exp of each token's cross-entropy with scores x table'.",
                 .inputs = {x, table, rows, targets},
-                .outputs = {s},
+                .outputs = {s, e},
                 .rule_for = sums_rule,
                 .infer = infer_sums,
                 .cost = sums_cost,
                 .gradient = sums_gradient,
                 .no_gradient_inputs = {2},
+                .no_gradient_outputs = {1},
                 .bf16_inputs = {0, 1, 2},
                 .prefers_bf16 = true});
   registry.add({.name = "LmHeadSumsGrad",
                 .doc = "Gradients of LmHeadSums by table and x, through target_rows too.",
-                .inputs = {x, table, rows, targets, s, {"ds", "like s"}},
+                .inputs = {x, table, targets, s, {"ds", "like s"}, e},
                 .outputs = {{"dtable", "f32 [words, channels]"}, {"dx", "f32 [.., channels]"}},
                 .rule_for = sums_grad_rule,
                 .infer = infer_sums_grad,
                 .cost = sums_grad_cost,
                 .accumulates = true});
-  registry.add({.name = "LmHeadLossSums",
-                .doc = "Sum of the tokens' losses and their number.",
+  registry.add({.name = "LmHeadLoss",
+                .doc = "Share of the mean loss that these tokens have.",
                 .inputs = {s},
-                .outputs = {{"sums", "f64 [2]"}},
-                .rule_for = loss_sums_rule,
-                .infer = infer_loss_sums,
+                .outputs = {{"loss", "f32 scalar"}},
+                .attrs = {tokens},
+                .rule_for = loss_rule,
+                .infer = infer_loss,
                 .cost = loss_cost,
-                .gradient = loss_sums_gradient});
-  registry.add({.name = "LmHeadLossSumsGrad",
-                .doc = "Gradient of LmHeadLossSums.",
-                .inputs = {s, {"gsums", "f64 [2]"}},
+                .gradient = loss_gradient});
+  registry.add({.name = "LmHeadLossGrad",
+                .doc = "Gradient of LmHeadLoss.",
+                .inputs = {s, {"dloss", "f32 scalar"}},
                 .outputs = {{"ds", "like s"}},
-                .rule_for = loss_sums_grad_rule,
-                .infer = infer_loss_sums_grad,
+                .attrs = {tokens},
+                .rule_for = loss_grad_rule,
+                .infer = infer_loss_grad,
                 .cost = loss_cost,
                 .in_place = {{0, 0}}});
 }

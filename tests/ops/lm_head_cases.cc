@@ -14,20 +14,26 @@ double score(const RefTensor& x, std::int64_t token, const RefTensor& rows, std:
 }
 
 void sums_reference(ReferenceCall& call) {
-  const RefTensor &x = call.in(0), &table = call.in(1), &rows = call.in(2);
-  for (std::int64_t t = 0; t < call.out(0).elements(); ++t)
-    for (std::int64_t k = 0; k < table.dim(0); ++k)
-      call.out(0)[t] += std::exp(score(x, t, table, k) - score(x, t, rows, t));
+  const RefTensor &x = call.in(0), &table = call.in(1), &rows = call.in(2), &targets = call.in(3);
+  RefTensor &s = call.out(0), &e = call.out(1);
+  for (std::int64_t t = 0; t < s.elements(); ++t) {
+    s[t] = 1;
+    for (std::int64_t k = 0; k < table.dim(0); ++k) {
+      if (k == static_cast<std::int64_t>(targets[t])) continue;
+      e[t * table.dim(0) + k] = std::exp(score(x, t, table, k) - score(x, t, rows, t));
+      s[t] += e[t * table.dim(0) + k];
+    }
+  }
 }
 
 void sums_grad_reference(ReferenceCall& call) {
-  const RefTensor &x = call.in(0), &table = call.in(1), &rows = call.in(2), &targets = call.in(3);
+  const RefTensor &x = call.in(0), &table = call.in(1), &targets = call.in(2), &e = call.in(5);
   const std::int64_t c = x.dim(-1);
   for (std::int64_t t = 0; t < targets.elements(); ++t)
     for (std::int64_t k = 0; k < table.dim(0); ++k) {
-      const double s = call.in(4)[t], ds = call.in(5)[t];
-      double d = ds * std::exp(score(x, t, table, k) - score(x, t, rows, t));
-      if (k == static_cast<std::int64_t>(targets[t])) d -= ds * s;
+      const double s = call.in(3)[t], ds = call.in(4)[t];
+      const bool is_target = k == static_cast<std::int64_t>(targets[t]);
+      const double d = is_target ? -ds * (s - 1) : ds * e[t * table.dim(0) + k];
       for (std::int64_t i = 0; i < c; ++i) {
         call.out(0)(k, i) += d * x[t * c + i];
         call.out(1)[t * c + i] += d * table(k, i);
@@ -35,18 +41,28 @@ void sums_grad_reference(ReferenceCall& call) {
     }
 }
 
-/// target_rows are rows of the table, s their sums.
-void fill_dependent(std::vector<RefTensor>& in) {
-  const RefTensor &table = in[1], &targets = in[3];
+/// Rows of the table at the targets.
+RefTensor target_rows(const RefTensor& table, const RefTensor& targets, const Extents& x) {
+  RefTensor rows(x);
   const std::int64_t c = table.dim(1);
   for (std::int64_t t = 0; t < targets.elements(); ++t)
     for (std::int64_t i = 0; i < c; ++i)
-      in[2][t * c + i] = table(static_cast<std::int64_t>(targets[t]), i);
-  if (in.size() < 5) return;
-  ReferenceCall call{.attrs = {}, .inputs = {in[0], in[1], in[2], in[3]}, .outputs = {}};
-  call.outputs = {RefTensor(in[4].extents)};
+      rows[t * c + i] = table(static_cast<std::int64_t>(targets[t]), i);
+  return rows;
+}
+
+void fill_target_rows(std::vector<RefTensor>& in) {
+  in[2] = target_rows(in[1], in[3], in[0].extents);
+}
+
+/// s and e are what LmHeadSums makes of the others.
+void fill_results(std::vector<RefTensor>& in) {
+  ReferenceCall call{.attrs = {},
+                     .inputs = {in[0], in[1], target_rows(in[1], in[2], in[0].extents), in[2]},
+                     .outputs = {RefTensor(in[3].extents), RefTensor(in[5].extents)}};
   sums_reference(call);
-  in[4] = call.outputs[0];
+  in[3] = call.outputs[0];
+  in[5] = call.outputs[1];
 }
 
 struct Shape {
@@ -60,51 +76,58 @@ void add_cases(std::vector<OpCase>& cases, const Shape& s) {
   Extents x = s.tokens;
   x.push_back(s.channels);
   const Extents table{s.words, s.channels};
+  Extents scores = s.tokens;
+  scores.push_back(s.words);
   const InputCase targets{s.target_type, s.tokens, Draw::labels(s.words)};
   cases.push_back({.name = s.name,
                    .op = "LmHeadSums",
                    .inputs = {{.extents = x}, {.extents = table}, {.extents = x}, targets},
-                   .outputs = {{DType::f64, s.tokens}},
+                   .outputs = {{DType::f64, s.tokens}, {DType::f32, scores}},
                    .reference = sums_reference,
                    .terms = s.channels,
                    .slack = 4,
                    .differentiate = {0, 1},
-                   .derive = fill_dependent});
+                   .derive = fill_target_rows});
   cases.push_back({.name = s.name,
                    .op = "LmHeadSumsGrad",
                    .inputs = {{.extents = x},
                               {.extents = table},
-                              {.extents = x},
                               targets,
                               {DType::f64, s.tokens},
-                              {DType::f64, s.tokens}},
+                              {DType::f64, s.tokens},
+                              {.extents = scores}},
                    .outputs = {{DType::f32, table}, {DType::f32, x}},
                    .reference = sums_grad_reference,
                    .terms = s.words + s.tokens.elements(),
                    .slack = 4,
-                   .derive = fill_dependent});
+                   .derive = fill_results});
 }
 
-void loss_sums(ReferenceCall& call) {
-  for (const double s : call.in(0).data) call.out(0)[0] += std::log(s);
-  call.out(0)[1] = static_cast<double>(call.in(0).elements());
+constexpr std::int64_t kTokens = 50;
+
+void loss_reference(ReferenceCall& call) {
+  for (const double s : call.in(0).data) call.out(0)[0] += std::log(s) / kTokens;
 }
 
-void loss_sums_grad(ReferenceCall& call) {
+void loss_grad_reference(ReferenceCall& call) {
   for (std::int64_t i = 0; i < call.in(0).elements(); ++i)
-    call.out(0)[i] = call.in(1)[0] / call.in(0)[i];
+    call.out(0)[i] = call.in(1)[0] / call.in(0)[i] / kTokens;
 }
 
-/// A score 100 above the target's counts as 80; the gradient is that of a sure and wrong prediction.
+/// A score 100 above the target's counts as 60; the gradient is that of a sure and wrong prediction.
 OpCase saturated_case() {
   return {.name = "far_above_the_target",
           .op = "LmHeadSums",
           .inputs = {{.extents = {1, 1}, .draw = Draw::constant(100)},
-                     {.extents = {1, 1}, .draw = Draw::constant(1)},
+                     {.extents = {2, 1}, .draw = Draw::constant(1)},
                      {.extents = {1, 1}, .draw = Draw::constant(0)},
                      {DType::i32, {1}, Draw::constant(0)}},
-          .outputs = {{DType::f64, {1}}},
-          .reference = [](ReferenceCall& call) { call.out(0)[0] = std::exp(80.0); },
+          .outputs = {{DType::f64, {1}}, {DType::f32, {1, 2}}},
+          .reference =
+              [](ReferenceCall& call) {
+                call.out(1)[1] = std::exp(60.0);
+                call.out(0)[0] = 1 + call.out(1)[1];
+              },
           .slack = 4};
 }
 
@@ -120,26 +143,29 @@ std::vector<OpCase> lm_head_cases() {
                     .words = 515,
                     .channels = 2,
                     .target_type = DType::i64});
+  add_cases(cases, {.name = "blocks_520_of_2051x2", .tokens = {520}, .words = 2051, .channels = 2});
   const std::vector<OpCase> in_f32 = cases;
   for (const OpCase& c : in_f32) {
-    cases.push_back(in_bf16(c, {0, 1, 2}, {}));
-    cases.back().slack = c.slack;  // gradients by scores are multiplied in bf16
-    if (c.op == "LmHeadSums")
-      cases.back().differentiate = {};  // rows differ by bf16 from what s is of
+    const bool is_forward = c.op == "LmHeadSums";
+    cases.push_back(is_forward ? in_bf16(c, {0, 1, 2}, {1}) : in_bf16(c, {0, 1, 5}, {}));
+    cases.back().slack = c.slack;                     // products of ds and x are rounded to bf16
+    if (is_forward) cases.back().differentiate = {};  // rows differ by bf16 from what s is of
   }
   cases.push_back(saturated_case());
   cases.push_back({.name = "3x7",
-                   .op = "LmHeadLossSums",
+                   .op = "LmHeadLoss",
+                   .attrs = {{"tokens", kTokens}},
                    .inputs = {{DType::f64, {3, 7}, Draw::uniform(1, 9)}},
-                   .outputs = {{DType::f64, {2}}},
-                   .reference = loss_sums,
+                   .outputs = {{DType::f32, {}}},
+                   .reference = loss_reference,
                    .terms = 21,
                    .differentiate = {0}});
   cases.push_back({.name = "3x7",
-                   .op = "LmHeadLossSumsGrad",
-                   .inputs = {{DType::f64, {3, 7}, Draw::uniform(1, 9)}, {DType::f64, {2}}},
+                   .op = "LmHeadLossGrad",
+                   .attrs = {{"tokens", kTokens}},
+                   .inputs = {{DType::f64, {3, 7}, Draw::uniform(1, 9)}, {DType::f32, {}}},
                    .outputs = {{DType::f64, {3, 7}}},
-                   .reference = loss_sums_grad});
+                   .reference = loss_grad_reference});
   cases.push_back({.name = "rejects_other_table",
                    .op = "LmHeadSums",
                    .inputs = {{.extents = {2, 5, 7}},
@@ -147,6 +173,11 @@ std::vector<OpCase> lm_head_cases() {
                               {.extents = {2, 5, 7}},
                               {DType::i32, {2, 5}}},
                    .error = "table is f32[11,6]; for x f32[2,5,7] it must be f32 [words, 7]"});
+  cases.push_back({.name = "rejects_no_tokens",
+                   .op = "LmHeadLoss",
+                   .attrs = {{"tokens", std::int64_t{0}}},
+                   .inputs = {{DType::f64, {3, 7}}},
+                   .error = "tokens is 0; it must be positive"});
   return cases;
 }
 

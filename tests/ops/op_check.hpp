@@ -56,6 +56,8 @@ class CheckedCase {
 
   [[nodiscard]] std::vector<RefTensor> computed_gradients(
       const std::vector<RefTensor>& directions) const;
+  /// A gradient may come from it.
+  [[nodiscard]] bool is_differentiable(std::size_t output) const;
   /// d/ds of sum over outputs of <direction, reference(input + s * step)> at s = 0.
   [[nodiscard]] double difference_quotient(int input, const RefTensor& step,
                                            const std::vector<RefTensor>& directions) const;

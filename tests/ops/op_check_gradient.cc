@@ -34,6 +34,12 @@ RefTensor loaded(const Tensor& tensor) {
 
 }  // namespace
 
+bool CheckedCase::is_differentiable(std::size_t output) const {
+  const std::vector<int>& excluded = call_.spec->no_gradient_outputs;
+  return is_float(call_.outputs[output].dtype) &&
+         std::find(excluded.begin(), excluded.end(), static_cast<int>(output)) == excluded.end();
+}
+
 std::vector<RefTensor> CheckedCase::computed_gradients(
     const std::vector<RefTensor>& directions) const {
   graph::Graph graph(case_.name);
@@ -49,8 +55,7 @@ std::vector<RefTensor> CheckedCase::computed_gradients(
   for (std::size_t i = 0; i < expected_.size(); ++i) {
     const graph::ValueId seed = graph.add_input(fmt::format("r{}", i), call_.outputs[i]);
     given[seed] = stored(call_.outputs[i], directions[i]);
-    if (is_float(call_.outputs[i].dtype))
-      seeds.push_back({graph.output(node, static_cast<int>(i)), seed});
+    if (is_differentiable(i)) seeds.push_back({graph.output(node, static_cast<int>(i)), seed});
   }
   const std::vector<graph::Gradient> gradients = graph::differentiate(graph, seeds, by);
   graph::verify(graph);
@@ -75,7 +80,7 @@ double CheckedCase::difference_quotient(int input, const RefTensor& step,
     const std::vector<RefTensor> outputs = reference_outputs(inputs);
     double loss = 0;
     for (std::size_t o = 0; o < outputs.size(); ++o)
-      for (std::int64_t i = 0; is_float(call_.outputs[o].dtype) && i < outputs[o].elements(); ++i)
+      for (std::int64_t i = 0; is_differentiable(o) && i < outputs[o].elements(); ++i)
         loss += directions[o][i] * outputs[o][i];
     return loss;
   };

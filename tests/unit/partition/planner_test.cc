@@ -112,7 +112,8 @@ TEST(PlanStrategy, CutsHeadsAndWordsWhereChannelsAreCut) {
 
   const Plan plan = plan_for(graph, "channel", machine(1, 2));
 
-  for (const char* node : {"embedding", "qkv", "attention.out", "proj", "head", "head.grad.dtable"})
+  for (const char* node :
+       {"embedding", "qkv", "attention.out", "proj", "head.s", "head.grad.dtable"})
     EXPECT_EQ(parts(plan, *graph, node, 'k'), 2) << node;
 }
 
@@ -126,7 +127,7 @@ TEST(PlanStrategy, CutsHeadsAndWordsWhereSamplesOrTokensMustStayWhole) {
     const Plan plan = apply({.name = "test", .parts = {{axis, 2}}, .refill = 2}, situation);
     EXPECT_EQ(parts(plan, *graph, "qkv", axis), 2);
     EXPECT_EQ(parts(plan, *graph, "attention.out", axis == 'n' ? 'n' : 'k'), 2);
-    for (const char* node : {"embedding", "head", "head.grad.dtable", "table.step.new_param"})
+    for (const char* node : {"embedding", "head.s", "head.grad.dtable", "table.step.new_param"})
       EXPECT_EQ(parts(plan, *graph, node, 'k'), 2) << node;
   }
 }
