@@ -9,6 +9,8 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "codelets/cpu/lm_head.cc"
 #include <cmath>
+#include <limits>
+#include <optional>
 #include <vector>
 
 #include "codelets/cpu/lm_head_blocks.hpp"
@@ -35,23 +37,30 @@ float dot(const T* a, const T* b, std::int64_t n) {
   return hn::GetLane(hn::SumOfLanes(F32(), sum));
 }
 
+/// The target's row in a tile of the table, if it is there. `offset` is the token's among the targets.
+std::optional<std::int64_t> target_row(const TensorView& targets, std::int64_t offset,
+                                       const TensorView& table) {
+  const std::int64_t row = label_at(targets, offset) - table.origin[0];
+  return row >= 0 && row < table.extents[0] ? std::optional(row) : std::nullopt;
+}
+
 /// What the sum needs of a token.
 struct Token {
-  float shift;          ///< score of the target
-  std::int64_t target;  ///< its word, counted from the first of the tile
-  double sum;           ///< of the exponentials so far
+  float shift;                         ///< score of the target
+  std::optional<std::int64_t> target;  ///< its row in the tile
+  double sum;                          ///< of the exponentials so far
 };
 
 /// e = exp(score - shift), 0 at the target; adds them up. A block of 512 terms cannot overflow f32.
 template <class T>
 void exponentials(float* scores, const HeadBlock& b, Token* tokens, T* e, std::int64_t e_row) {
-  constexpr double kHighest = 60, kNothing = -200;
+  constexpr double kHighest = 60;
   for (std::int64_t r = 0; r < b.tokens; ++r) {
     float* row = scores + r * kHeadStride;
     T* erow = e + r * e_row;
     Token& token = tokens[r];
-    const std::int64_t at = token.target - b.first_word;
-    if (at >= 0 && at < b.words) row[at] = token.shift + static_cast<float>(kNothing);
+    if (token.target && *token.target >= b.first_word && *token.target < b.first_word + b.words)
+      row[*token.target - b.first_word] = -std::numeric_limits<float>::infinity();
     const auto from = hn::Set(F32(), token.shift);
     auto sum = hn::Zero(F32());
     for_each_vector(b.words, [&](auto access, std::int64_t j) HWY_ATTR {
@@ -74,17 +83,16 @@ void head_sums(const KernelArgs& args) {
   auto* scores = reinterpret_cast<float*>(args.workspace.data() + layout.scores);
   std::byte* scratch = args.workspace.data() + layout.scratch;
   std::vector<Token> tokens(static_cast<std::size_t>(runs.length()));
-  const std::int64_t words = table.extents[0];
   runs.for_each([&](const std::int64_t* at) {
     for (std::int64_t r = 0; r < runs.length(); ++r) {
       const auto offset = [&](int view) { return at[view] + r * runs.stride(view); };
-      const std::int64_t target = label_at(targets, offset(3)) - table.origin[0];
+      const auto target = target_row(targets, offset(3), table);
       tokens[static_cast<std::size_t>(r)] = {
           .shift = dot(x.as<T>() + offset(0), rows.as<T>() + offset(1), x.extents.back()),
           .target = target,
-          .sum = target >= 0 && target < words ? 1.0 : 0.0};
+          .sum = target ? 1.0 : 0.0};
     }
-    for_each_head_block(runs.length(), words, kHeadWords, [&](const HeadBlock& b) {
+    for_each_head_block(runs.length(), table.extents[0], kHeadWords, [&](const HeadBlock& b) {
       products.scores(b, runs.stride(0))(x.as<T>() + at[0] + b.first_token * runs.stride(0),
                                          table.as<T>() + b.first_word * table.strides[0], scores,
                                          scratch);
@@ -105,13 +113,12 @@ void multiply(float a, const T* x, T* y, std::int64_t n) {
                          HWY_ATTR { access.store(hn::Mul(factor, access.load(x + i)), y + i); });
 }
 
-/// y = a y + b x
+/// y += a x
 template <class T>
-void scale_and_add(float a, float* y, float b, const T* x, std::int64_t n) {
-  const auto of_y = hn::Set(F32(), a), of_x = hn::Set(F32(), b);
+void add_multiple(float a, const T* x, float* y, std::int64_t n) {
+  const auto factor = hn::Set(F32(), a);
   for_each_vector(n, [=](auto access, std::int64_t i) HWY_ATTR {
-    const auto sum = hn::MulAdd(of_x, access.load(x + i), hn::Mul(of_y, access.load(y + i)));
-    access.store(sum, y + i);
+    access.store(hn::MulAdd(factor, access.load(x + i), access.load(y + i)), y + i);
   });
 }
 
@@ -122,16 +129,15 @@ void finish_gradients(const KernelArgs& args, const TokenRuns& runs, const std::
   const std::int64_t channels = x.extents.back();
   for (std::int64_t r = 0; r < runs.length(); ++r) {
     const auto offset = [&](int view) { return at[view] + r * runs.stride(view); };
-    const std::int64_t target = label_at(args.in(2), offset(3)) - table.origin[0];
     const double s = args.in(3).as<double>()[offset(4)], ds = args.in(4).as<double>()[offset(5)];
-    const bool is_here = target >= 0 && target < table.extents[0];
-    const auto by_score = static_cast<float>(-ds * (s - 1));
-    const T* word = table.as<T>() + (is_here ? target * table.strides[0] : 0);
-    scale_and_add(static_cast<float>(ds), dx.as<float>() + offset(2), is_here ? by_score : 0.0F,
-                  word, channels);
-    if (is_here)
-      scale_and_add(1.0F, dtable.as<float>() + target * dtable.strides[0], by_score,
-                    x.as<T>() + offset(0), channels);
+    float* dxrow = dx.as<float>() + offset(2);
+    multiply(static_cast<float>(ds), dxrow, dxrow, channels);
+    if (const auto target = target_row(args.in(2), offset(3), table)) {
+      const auto by_score = static_cast<float>(-ds * (s - 1));
+      add_multiple(by_score, table.as<T>() + *target * table.strides[0], dxrow, channels);
+      add_multiple(by_score, x.as<T>() + offset(0),
+                   dtable.as<float>() + *target * dtable.strides[0], channels);
+    }
   }
 }
 

@@ -77,6 +77,9 @@ MatrixProductShape widened(MatrixProductShape s) {
   return s;
 }
 
+/// What oneDNN computes.
+MatrixProductShape computed(const MatrixProductShape& s) { return must_widen(s) ? widened(s) : s; }
+
 /// Where the copies lie in the scratch memory; what the product needs comes last.
 struct WideCopies {
   WorkspaceLayout layout;
@@ -114,7 +117,7 @@ void sgemm(const MatrixProductShape& s, const float* a, const float* b, float* y
 }  // namespace
 
 MatrixProduct::MatrixProduct(const MatrixProductShape& shape) : shape_(shape) {
-  const MatrixProductShape s = must_widen(shape) ? widened(shape) : shape;
+  const MatrixProductShape s = computed(shape);
   if (!is_for_sgemm(s))
     product_ = &onednn::primitive_for(key_of(s), [&] { return make_product(s); });
 }
@@ -122,8 +125,9 @@ MatrixProduct::MatrixProduct(const MatrixProductShape& shape) : shape_(shape) {
 std::int64_t MatrixProduct::scratch_bytes() const {
   const std::int64_t copies = must_widen(shape_) ? WideCopies(shape_).product : 0;
   if (product_ != nullptr) return copies + product_->scratchpad_bytes();
-  const MatrixProductShape s = must_widen(shape_) ? widened(shape_) : shape_;
-  return copies + (must_copy(s) ? kPieceRows * kPieceStride * std::int64_t{sizeof(float)} : 0);
+  return copies + (must_copy(computed(shape_))
+                       ? kPieceRows * kPieceStride * std::int64_t{sizeof(float)}
+                       : 0);
 }
 
 void MatrixProduct::widen(const void* a, const void* b, void* y, std::byte* scratch,

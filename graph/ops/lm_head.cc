@@ -1,4 +1,4 @@
-// The head of a language model with its cross-entropy. Nothing as large as the scores lives longer than from a node to its gradient.
+// The head of a language model with its cross-entropy. e is as large as the scores, so a net calls LmHeadSums for a few tokens at a time.
 //   LmHeadSums       e[k] = exp(x table[k] - x target_row), but 0 where k is the target, target_row = table[target];
 //                    s = 1 + sum_k e[k]:   exp of a token's loss
 //   LmHeadSumsGrad   p[k] = e[k] ds, but - (s - 1) ds where k is the target;
@@ -66,27 +66,25 @@ void infer_sums_grad(OpCall& call) {  // x, table, targets, s, ds, e
   call.outputs = {{DType::f32, call.input(1).extents}, {DType::f32, call.input(0).extents}};
 }
 
-void check_s(const TensorType& s) {
+/// s and the number of tokens.
+void check_loss(const OpCall& call) {
+  const TensorType& s = call.input(0);
   HPDLF_CHECK(
       s.dtype == DType::f64 && s.extents.rank() >= 1 && s.extents.rank() <= 4 && s.elements() > 0,
       "s is {}; it must be f64 of 1 to 4 dimensions, not empty", to_string(s));
-}
-
-void check_is_scalar(const TensorType& dloss) {
-  HPDLF_CHECK(dloss == (TensorType{DType::f32, {}}), "dloss is {}; it must be f32[]",
-              to_string(dloss));
+  HPDLF_CHECK(call.attrs->integer("tokens") > 0, "tokens is {}; it must be positive",
+              call.attrs->integer("tokens"));
 }
 
 void infer_loss(OpCall& call) {
-  check_s(call.input(0));
-  HPDLF_CHECK(call.attrs->integer("tokens") > 0, "tokens is {}; it must be positive",
-              call.attrs->integer("tokens"));
+  check_loss(call);
   call.outputs = {{DType::f32, {}}};
 }
 
 void infer_loss_grad(OpCall& call) {
-  check_s(call.input(0));
-  check_is_scalar(call.input(1));
+  check_loss(call);
+  HPDLF_CHECK(call.input(1) == (TensorType{DType::f32, {}}), "dloss is {}; it must be f32[]",
+              to_string(call.input(1)));
   call.outputs = {call.input(0)};
 }
 
@@ -153,8 +151,7 @@ void sums_gradient(GradContext& g) {
 }
 
 void loss_gradient(GradContext& g) {
-  g.set_grad_input(0, g.emit("LmHeadLossGrad", {g.input(0), g.grad_output(0)},
-                             {{"tokens", g.attrs().integer("tokens")}}));
+  g.set_grad_input(0, g.emit("LmHeadLossGrad", {g.input(0), g.grad_output(0)}, g.attrs()));
 }
 
 }  // namespace

@@ -149,5 +149,14 @@ TEST_F(AutodiffTest, OperatorWithoutGradientIsNamed) {
               ThrowsMessage<Error>(HasSubstr("node \"dead_end\" (ReluGrad) has no gradient")));
 }
 
+TEST_F(AutodiffTest, LossOfAnOutputThatIsForItsGradientAloneIsAnError) {
+  const ValueId targets = graph.add_input("targets", {DType::i32, {4}});
+  const NodeId head =
+      graph.add_node("LmHeadSums", {x, parameter("table"), parameter("rows"), targets}, {}, "head");
+
+  EXPECT_THAT([&] { (void)differentiate(graph, total(graph.output(head, 1))); },
+              ThrowsMessage<Error>(HasSubstr("output 1 of node \"head\" (LmHeadSums)")));
+}
+
 }  // namespace
 }  // namespace hpdlf::graph
