@@ -1,5 +1,7 @@
 #include "graph/initialize.hpp"
 
+#include <algorithm>
+
 #include "base/element.hpp"
 #include "base/hash.hpp"
 #include "base/philox.hpp"
@@ -7,18 +9,26 @@
 namespace hpdlf::graph {
 namespace {
 
-double initial_number(const Initializer& init, const Philox& random, std::uint64_t index) {
+/// The numbers from `index` on.
+template <class T>
+void fill_run(const Initializer& init, const Philox& random, std::uint64_t index, std::int64_t n,
+              T* out) {
+  const auto fill = [&](const auto& number) {
+    for (std::int64_t i = 0; i < n; ++i)
+      out[i] = rounded<T>(number(index + static_cast<std::uint64_t>(i)));
+  };
   switch (init.kind) {
-    case Initializer::Kind::constant:
-      return init.a;
     case Initializer::Kind::uniform:
-      return init.a + (init.b - init.a) * random.uniform(index);
+      return fill([&](auto i) { return init.a + (init.b - init.a) * random.uniform(i); });
     case Initializer::Kind::normal:
-      return init.a + init.b * random.normal(index);
+      return fill([&](auto i) { return init.a + init.b * random.normal(i); });
+    case Initializer::Kind::constant:
+      std::fill_n(out, n, rounded<T>(init.a));
+      return;
     case Initializer::Kind::none:
-      break;
+      std::fill_n(out, n, T{});
+      return;
   }
-  return 0;
 }
 
 /// Moves `index` to the next one of `region` in row-major order; false after the last.
@@ -38,14 +48,20 @@ void fill_initial(const Value& value, std::uint64_t seed, const Box& region, voi
   if (region.is_empty()) return;
   const Philox random(Hash().add(static_cast<std::int64_t>(seed)).add(value.name).value());
   const Extents strides = dense_strides(value.type.extents);
-  Extents index = region.lo;
-  std::int64_t at = 0;
-  do {
-    std::int64_t global = 0;
-    for (int i = 0; i < index.rank(); ++i) global += index[i] * strides[i];
-    const double number = initial_number(value.init, random, static_cast<std::uint64_t>(global));
-    store_element(out, value.type.dtype, at++, number);
-  } while (advance(index, region));
+  Box runs = region;  // the first element of each run along the last dimension
+  const int last = region.rank() - 1;
+  if (last >= 0) runs.hi[last] = runs.lo[last] + 1;
+  const std::int64_t length = region.elements() / runs.elements();
+  with_type(value.type.dtype, [&](auto zero) {
+    auto* run = static_cast<decltype(zero)*>(out);
+    Extents index = runs.lo;
+    do {
+      std::int64_t first = 0;
+      for (int i = 0; i <= last; ++i) first += index[i] * strides[i];
+      fill_run(value.init, random, static_cast<std::uint64_t>(first), length, run);
+      run += length;
+    } while (advance(index, runs));
+  });
 }
 
 }  // namespace hpdlf::graph

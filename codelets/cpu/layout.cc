@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/axes.hpp"
+#include "base/element.hpp"
 #include "codelets/cpu/rows.hpp"
 #include "codelets/kernel.hpp"
 #include "hwy/foreach_target.h"
@@ -264,40 +265,6 @@ To converted(From value) {
     return value != From{0};
   else
     return static_cast<To>(value);
-}
-
-/// f(T{}) for every element type that C++ has.
-template <class F>
-void with_type(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::f32:
-      return f(float{});
-    case DType::f64:
-      return f(double{});
-    case DType::bf16:
-      return f(bfloat16{});
-    case DType::i8:
-      return f(std::int8_t{});
-    case DType::u8:
-      return f(std::uint8_t{});
-    case DType::i16:
-      return f(std::int16_t{});
-    case DType::u16:
-      return f(std::uint16_t{});
-    case DType::i32:
-      return f(std::int32_t{});
-    case DType::u32:
-      return f(std::uint32_t{});
-    case DType::i64:
-      return f(std::int64_t{});
-    case DType::u64:
-      return f(std::uint64_t{});
-    case DType::boolean:
-      return f(bool{});
-    case DType::f16:
-      break;
-  }
-  throw Error(fmt::format("no Cast kernel for {}", name_of(dtype)));
 }
 
 void cast(const KernelArgs& args) {

@@ -77,7 +77,7 @@ class Executor {
   void initialise();
   /// Hands one step's tasks to StarPU and returns; never waits for one. The step's number starts at `first step` (0, or set_next_step).
   std::int64_t submit(const StepInputs& inputs);
-  /// Blocks until the fetches of `step` are there. The only place in the project that waits for tasks, with drain().
+  /// Blocks until the fetches of `step` are there. With drain() the only place that waits for tasks of a step.
   /// @throws the first kernel failure, with node, tile and operator.
   StepResult wait(std::int64_t step);
   /// Blocks until everything submitted has ended.

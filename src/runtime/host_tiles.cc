@@ -63,22 +63,62 @@ TensorView whole_view(const HostTensor& tensor) {
                            tensor.type.extents);
 }
 
+/// What a task that initialises a tile is given.
+struct Initialisation {
+  const graph::Value* value;
+  const Box* region;
+  std::uint64_t seed;
+  codelets::FailureLatch* latch;
+};
+
+void initialise(void** buffers, void* cl_arg) noexcept {
+  Initialisation job;
+  starpu_codelet_unpack_args(cl_arg, &job);
+  try {
+    // StarPU's interface holds addresses as integers. NOLINTNEXTLINE(performance-no-int-to-ptr)
+    void* data = reinterpret_cast<void*>(STARPU_VARIABLE_GET_PTR(buffers[0]));
+    graph::fill_initial(*job.value, job.seed, *job.region, data);
+  } catch (...) {
+    job.latch->set(-1, std::current_exception());
+  }
+}
+
+/// StarPU keeps a pointer to it.
+starpu_codelet& initialise_codelet() {
+  static starpu_codelet codelet = [] {
+    starpu_codelet c;
+    starpu_codelet_init(&c);
+    c.cpu_funcs[0] = initialise;
+    c.nbuffers = 1;
+    c.modes[0] = STARPU_W;
+    c.name = "Initialise";
+    return c;
+  }();
+  return codelet;
+}
+
 }  // namespace
 
 void initialise_tiles(const BoundGraph& bound, std::uint64_t seed) {
+  codelets::FailureLatch latch;
   const graph::Graph& graph = *bound.graph().graph;
   for_each_persistent(bound, [&](TileId id) {
     const Tile& tile = bound.graph().tile(id);
     const graph::Value& value = graph.value(tile.value);
-    const TileAccess access(bound, id, STARPU_W);
     if (value.role == graph::Role::constant) {
+      const TileAccess access(bound, id, STARPU_W);
       const TensorView content = TensorView::dense(const_cast<std::byte*>(value.content.data()),
                                                    value.type.dtype, value.type.extents);
       copy(content.slice(tile.storage), access.view(tile.storage));
     } else {
-      graph::fill_initial(value, seed, tile.storage, access.data());
+      const Initialisation job{&value, &tile.storage, seed, &latch};
+      const int code = starpu_task_insert(&initialise_codelet(), STARPU_VALUE, &job, sizeof job,
+                                          STARPU_W, bound.handle(id), 0);
+      HPDLF_ASSERT(code == 0, "starpu_task_insert returned {}", code);
     }
   });
+  starpu_task_wait_for_all();
+  if (const auto failure = latch.take()) std::rethrow_exception(failure->error);
 }
 
 void scatter(const BoundGraph& bound, graph::ValueId value, const HostTensor& content) {
