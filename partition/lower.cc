@@ -128,23 +128,47 @@ class Lowering {
     task.phase = node.phase;
     task.rank = static_cast<std::int16_t>(grid.ranks[t]);
     task.inputs = static_cast<int>(node.inputs.size());
+    const std::size_t first_movement = out_.tasks.size();
     for (std::size_t i = 0; i < node.inputs.size(); ++i)
       task.access.push_back(writer_.read(node.inputs[i], grid.ranks[t], grid.inputs[i][t]));
+    delay_copies(first_movement, own_tile(last_computed(node), grid, t));
     for (const auto& output : outputs)
       task.access.push_back(writer_.write(output.targets[t].tile, output.targets[t].box));
     task.accumulate = !outputs.empty() && outputs[0].targets[t].accumulate;
-    task.after = awaited_tile(grid, t);
+    task.after = own_tile(grid.after, grid, t);
     task.cost = cost_of(node, task);
     writer_.push(std::move(task));
   }
 
-  /// Of the awaited value's tiles on this rank the one that lies where tile `t` lies among the node's own.
-  TileId awaited_tile(const NodeGrid& grid, std::size_t t) {
-    if (grid.after == kNone) return -1;
+  /// Of the tiles of `value` on the rank of tile `t` the one that lies where `t` lies among the node's own; -1 if there is none.
+  TileId own_tile(ValueId value, const NodeGrid& grid, std::size_t t) {
+    if (value == kNone) return -1;
     std::vector<TileId> own;
-    for (const Piece& p : layout(grid.after).pieces)
+    for (const Piece& p : layout(value).pieces)
       if (p.rank == grid.ranks[t]) own.push_back(p.tile);
     return own.empty() ? -1 : own[t * own.size() / grid.tiles()];
+  }
+
+  /// Of what the node reads the value that is computed last; kNone if it reads nothing that is computed.
+  ValueId last_computed(const graph::Node& node) const {
+    ValueId last = kNone;
+    for (const ValueId v : node.inputs)
+      if (graph_.value(v).producer != kNone &&
+          (last == kNone || graph_.value(v).producer > graph_.value(last).producer))
+        last = v;
+    return last;
+  }
+
+  /// Copies of parameters could be made as soon as the step begins, and would only take memory until they are read: those among the
+  /// tasks from `first` on wait for `awaited`.
+  void delay_copies(std::size_t first, TileId awaited) {
+    if (awaited < 0 || out_.tile(awaited).is_persistent()) return;
+    for (std::size_t i = first; i < out_.tasks.size(); ++i) {
+      Task& task = out_.tasks[i];
+      if (task.op == "Copy" && task.rank == out_.tile(awaited).owner &&
+          out_.tile(task.access[0].tile).is_persistent())
+        task.after = awaited;
+    }
   }
 
   /// The operator's cost for operands as large as the tile's.

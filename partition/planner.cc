@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <map>
 #include <utility>
 #include <vector>
 
@@ -47,14 +46,9 @@ class Planner {
 
  private:
   Cutting cutting_of(const std::string& strategy) const {
-    using Maker = Cutting (*)(const Situation&);
-    const std::map<std::string, Maker> makers{{"whole", whole_cutting},
-                                              {"sample", sample_cutting},
-                                              {"space", space_cutting},
-                                              {"channel", channel_cutting}};
-    const auto maker = makers.find(strategy);
-    return maker != makers.end() ? maker->second(situation_)
-                                 : explicit_cutting(strategy, situation_);
+    for (const Strategy& named : named_strategies())
+      if (named.name == strategy) return named.cutting(situation_);
+    return explicit_cutting(strategy, situation_);
   }
 
   Candidate evaluate(const Cutting& cutting) const {
@@ -81,8 +75,8 @@ class Planner {
 
   /// Everything the strategies propose, each different plan once.
   std::vector<Candidate> candidates() const {
-    std::vector<Cutting> cuttings{whole_cutting(situation_), sample_cutting(situation_),
-                                  space_cutting(situation_), channel_cutting(situation_)};
+    std::vector<Cutting> cuttings;
+    for (const Strategy& named : named_strategies()) cuttings.push_back(named.cutting(situation_));
     for (Cutting& c : mixed_cuttings(situation_)) cuttings.push_back(std::move(c));
     std::vector<std::vector<std::vector<int>>> seen;
     std::vector<Candidate> found;

@@ -3,6 +3,7 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "partition/cost_model.hpp"
 #include "partition/plan.hpp"
@@ -14,10 +15,14 @@ namespace hpdlf::partition {
 ///   "whole"                one tile a node (over the ranks: sample split)
 ///   "d:4", "d:2 h:2"       cut these factors everywhere they can be cut (letters as in the rules: n d h w c k ...)
 ///   "sample", "space", "channel"   n, the outermost space axis, or channels, into as many parts as there are workers in all
+///   "tensor"               channels, too, but those of inputs where outputs would have to be put together (Megatron-LM's cuts)
 /// Nodes too small for the asked parts get fewer (a tile keeps at least one index a factor).
 struct PlanRequest {
   std::string strategy = "auto";
 };
+
+/// What PlanRequest::strategy may name besides "auto".
+[[nodiscard]] std::vector<std::string> strategy_names();
 
 /// @throws Error for an unknown strategy text, or if no plan fits machine.memory_bytes (says how much is missing and what would fit).
 [[nodiscard]] Plan make_plan(const std::shared_ptr<const graph::Graph>& graph,

@@ -1,5 +1,9 @@
 #include "apps/unet3d/options.hpp"
 
+#include <fmt/format.h>
+
+#include "partition/planner.hpp"
+
 namespace hpdlf::apps {
 namespace {
 
@@ -100,7 +104,8 @@ void bind_training(Config& c, UNet3dAppOptions& o) {
 void bind_machine(Config& c, UNet3dAppOptions& o) {
   c.section("plan", "how the work is split; the default measures the machine and chooses");
   c.bind("plan.strategy", o.strategy,
-         "auto, whole, sample, space, channel, or cuts a factor such as \"d:4 h:2\"");
+         fmt::format("auto, {}, or cuts a factor such as \"d:4 h:2\"",
+                     fmt::join(partition::strategy_names(), ", ")));
   std::string math = "fast";
   c.bind("plan.math", math,
          "fast: Winograd convolutions where they are faster; strict: direct ones only",

@@ -6,6 +6,7 @@
 #include "apps/unet3d/inference.hpp"
 #include "apps/unet3d/program.hpp"
 #include "base/atomic_file.hpp"
+#include "partition/planner.hpp"
 
 namespace hpdlf::apps {
 namespace {
@@ -36,7 +37,7 @@ int plan_unet3d(const PlanRequest& request) {
   StepRequest step = step_request(options);
   const PlannedStep chosen = plan_step(graph, model, step);
   std::vector<Row> rows{row_of(options.strategy, chosen)};
-  for (const char* simple : {"whole", "sample", "space", "channel"})
+  for (const std::string& simple : partition::strategy_names())
     if (simple != options.strategy) {
       step.strategy = simple;
       rows.push_back(row_of(simple, plan_step(graph, model, step)));

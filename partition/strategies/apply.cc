@@ -4,6 +4,7 @@
 
 #include "partition/node_grid.hpp"
 #include "partition/strategies/strategy.hpp"
+#include "partition/strategies/value_cuts.hpp"
 #include "partition/waits.hpp"
 
 namespace hpdlf::partition {
@@ -22,13 +23,16 @@ int clamped(std::int64_t wanted, std::int64_t limit) {
   return static_cast<int>(std::max<std::int64_t>(1, std::min(wanted, limit)));
 }
 
-/// Least extent of a part of the channel factor. Only along the last dimension of output 0 does a cut shorten vectors.
-std::int64_t fewest_of(const NodeFactors& node) {
+/// Least extent of a part of a channel factor. Only along the last dimension of output 0 does a cut shorten vectors.
+std::int64_t fewest_of(const NodeFactors& node, int channel) {
   const auto& output = node.rule.outputs[0];
-  return output.empty() || output.back().factor == node.channel() ? kFewestChannels : 1;
+  return output.empty() || output.back().factor == channel ? kFewestChannels : 1;
 }
 
-std::vector<int> parts_of(const Cutting& cutting, const NodeFactors& node) {
+/// @param channel_of (parts of the data, wanted parts) -> the factor to cut where channels are, or -1
+template <class ChannelOf>
+std::vector<int> parts_of(const Cutting& cutting, const NodeFactors& node,
+                          const ChannelOf& channel_of) {
   std::vector<int> parts(node.roles.size(), 1);
   int tiles = 1;
   bool is_thin = false;
@@ -45,13 +49,13 @@ std::vector<int> parts_of(const Cutting& cutting, const NodeFactors& node) {
     is_thin |= is_space && parts[f] < wish->second;
     tiles *= parts[f];
   }
-  const int channel = node.channel();
+  const bool must_refill = cutting.channels <= 1 && is_thin && tiles < cutting.refill;
+  const int wanted = must_refill ? (cutting.refill + tiles - 1) / tiles : cutting.channels;
+  if (wanted <= 1) return parts;
+  const int channel = channel_of(parts, wanted);
   if (channel < 0 || parts[at(channel)] > 1) return parts;
   const std::int64_t extent = node.rule.factors[at(channel)].extent;
-  if (cutting.channels > 1)
-    parts[at(channel)] = clamped(cutting.channels, extent);
-  else if (is_thin && tiles < cutting.refill)
-    parts[at(channel)] = clamped((cutting.refill + tiles - 1) / tiles, extent / fewest_of(node));
+  parts[at(channel)] = clamped(wanted, must_refill ? extent / fewest_of(node, channel) : extent);
   return parts;
 }
 
@@ -204,8 +208,14 @@ Plan apply(const Cutting& cutting, const Situation& situation) {
   plan.strategy = cutting.name;
   plan.ranks = situation.ranks;
   plan.workers = situation.workers;
-  for (const NodeFactors& node : situation.factors) {
-    std::vector<int> parts = parts_of(cutting, node);
+  ValueCuts cuts(situation.graph);
+  for (std::size_t n = 0; n < situation.factors.size(); ++n) {
+    const NodeFactors& node = situation.factors[n];
+    const graph::Node& of_graph = situation.graph.nodes()[n];
+    std::vector<int> parts = parts_of(cutting, node, [&](const std::vector<int>& data, int wanted) {
+      return cutting.follow ? cuts.cheapest_channel(of_graph, node, data, wanted) : node.channel();
+    });
+    cuts.note(of_graph, node, parts);
     std::vector<int> owners = owners_of(node, parts, situation.ranks);
     plan.nodes.push_back({std::move(parts), std::move(owners)});
   }

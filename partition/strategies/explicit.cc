@@ -1,18 +1,20 @@
 #include <charconv>
+#include <fmt/format.h>
 #include <sstream>
 
 #include "base/nearest.hpp"
+#include "partition/planner.hpp"
 #include "partition/strategies/strategy.hpp"
 
 namespace hpdlf::partition {
 namespace {
 
 [[noreturn]] void fail_unknown(const std::string& text) {
-  const std::vector<std::string> names{"auto", "whole", "sample", "space", "channel"};
+  std::vector<std::string> names = strategy_names();
+  names.insert(names.begin(), "auto");
   throw Error(
-      fmt::format("strategy \"{}\" is none of auto, whole, sample, space, channel, and not a list "
-                  "of cuts like \"d:4 h:2\"{}",
-                  text, did_you_mean(text, names)));
+      fmt::format("strategy \"{}\" is none of {}, and not a list of cuts like \"d:4 h:2\"{}", text,
+                  fmt::join(names, ", "), did_you_mean(text, names)));
 }
 
 }  // namespace

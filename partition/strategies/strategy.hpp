@@ -5,7 +5,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <map>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "partition/factor_roles.hpp"
@@ -19,6 +21,8 @@ struct Cutting {
   std::map<char, int> parts;  ///< by role
   int channels = 1;           ///< parts of each node's output channels
   int thickness = 1;          ///< a part of a space axis has at least so many planes ...
+  bool follow =
+      false;       ///< channels that operands are cut along already, where that moves fewer bytes
   int refill = 1;  ///< ... and a node with fewer tiles than this because of that, or because an
                    ///< axis of the data must stay whole, has its channels cut too
 };
@@ -43,11 +47,18 @@ struct Situation {
 /// the rank with the fewest bytes of them so far.
 [[nodiscard]] Plan apply(const Cutting& cutting, const Situation& situation);
 
-// The strategies: each names the cuttings it would try.
+/// A way to cut that has a name.
+struct Strategy {
+  std::string_view name;
+  Cutting (*cutting)(const Situation& situation);
+};
+/// The one list of them, the plainest first.
+[[nodiscard]] std::span<const Strategy> named_strategies();
 [[nodiscard]] Cutting whole_cutting(const Situation& situation);
 [[nodiscard]] Cutting sample_cutting(const Situation& situation);
 [[nodiscard]] Cutting space_cutting(const Situation& situation);
 [[nodiscard]] Cutting channel_cutting(const Situation& situation);
+[[nodiscard]] Cutting tensor_cutting(const Situation& situation);
 /// "d:4 h:2". @throws Error naming what is wrong with the text.
 [[nodiscard]] Cutting explicit_cutting(const std::string& text, const Situation& situation);
 /// What "auto" tries besides: slabs and blocks of several sizes, with channels where a level is thin.

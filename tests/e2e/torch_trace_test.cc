@@ -52,7 +52,7 @@ TEST_F(Gpt2Trace, StepsGiveTheSameLossesHoweverTheyAreCut) {
   runtime::Session session({.cpu_workers = 2});
 
   ASSERT_EQ(expected.size(), 5U);
-  for (const char* strategy : {"auto", "n:3", "t:4", "n:2 t:3", "channel", "k:4"}) {
+  for (const char* strategy : {"auto", "n:3", "t:4", "n:2 t:3", "channel", "tensor", "k:4"}) {
     SCOPED_TRACE(strategy);
     expect_losses(train_fixture(session, fixture_, strategy, 5), expected);
   }

@@ -52,7 +52,7 @@ TEST_F(RanksTest, EqualTheTaskOracleForTheClassifier) {
 
 TEST_F(RanksTest, EqualTheTaskOracleForTheMlp) {
   const auto graph = small_mlp(5);
-  for (const char* strategy : {"whole", "sample", "k:2"})
+  for (const char* strategy : {"whole", "sample", "k:2", "tensor"})
     expect_run_of_oracle(session(), graph, strategy);
 }
 

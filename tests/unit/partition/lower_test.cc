@@ -10,6 +10,7 @@
 #include "graph/autodiff.hpp"
 #include "graph/builder.hpp"
 #include "partition/planner.hpp"
+#include "small_nets.hpp"
 
 namespace hpdlf::partition {
 namespace {
@@ -101,6 +102,20 @@ TEST(Lower, SendsAParameterOnceToEachRankThatReadsIt) {
                           [&](const Task& t) { return g.tile(t.access[0].tile).value == weight; }),
             1);
   EXPECT_EQ(g.home_tiles[static_cast<std::size_t>(weight)].size(), 1U);
+}
+
+TEST(Lower, CopiesParametersNotBeforeTheirReaderCanStart) {
+  const TaskGraph g = lowered(test::small_mlp(5), "channel");
+
+  std::size_t found = 0;
+  for (const Task& copy : tasks_of(g, "Copy")) {
+    if (!g.tile(copy.access[0].tile).is_persistent()) continue;
+    ++found;
+    ASSERT_GE(copy.after, 0) << g.describe(copy);
+    const auto& awaited = g.graph->value(g.tile(copy.after).value);
+    EXPECT_EQ(g.graph->node(awaited.producer).phase, graph::Phase::backward) << g.describe(copy);
+  }
+  EXPECT_GT(found, 0U);
 }
 
 TEST(Lower, MakesAFetchedValueAvailableOnEveryRank) {

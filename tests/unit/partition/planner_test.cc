@@ -5,6 +5,7 @@
 #include <numeric>
 #include <set>
 
+#include "graph/builder.hpp"
 #include "graph/op_spec.hpp"
 #include "partition/lower.hpp"
 #include "partition/simulator.hpp"
@@ -115,6 +116,37 @@ TEST(PlanStrategy, CutsHeadsAndWordsWhereChannelsAreCut) {
   for (const char* node :
        {"embedding", "qkv", "attention.out", "proj", "head.s", "head.grad.dtable"})
     EXPECT_EQ(parts(plan, *graph, node, 'k'), 2) << node;
+}
+
+TEST(PlanStrategy, CutsALayerAlongItsInputsWhereTheyAreCut) {
+  const auto graph = test::small_mlp(5);
+
+  const Plan plan = plan_for(graph, "tensor", machine(1, 2));
+
+  EXPECT_EQ(parts(plan, *graph, "fc1", 'n'), 2);
+  EXPECT_EQ(parts(plan, *graph, "fc2", 'n'), 1);
+  EXPECT_EQ(parts(plan, *graph, "fc2", 'k'), 2);
+  const auto copies = [&](const std::string& strategy) {
+    const TaskGraph tasks = lower(graph, plan_for(graph, strategy, machine(1, 2)));
+    return std::count_if(tasks.tasks.begin(), tasks.tasks.end(),
+                         [](const Task& t) { return t.op == "Copy"; });
+  };
+  EXPECT_EQ(copies("tensor"), 2) << "the gradient of the last bias, computed in two parts";
+  EXPECT_EQ(copies("channel"), 18);
+}
+
+TEST(PlanStrategy, SumsNothingInBf16ThatCanBeCopied) {
+  graph::Graph g("bf16");
+  graph::Builder b(g);
+  const auto x = g.add_input("x", {DType::bf16, {5, 8}});
+  const auto w1 = g.add_parameter("w1", {DType::bf16, {32, 8}}, {});
+  const auto w2 = g.add_parameter("w2", {DType::bf16, {2, 32}}, {});
+  g.fetch("y", b.op("fc2", "Linear", {b.op("fc1", "Linear", {x, w1}), w2}));
+
+  const Plan plan = plan_for(std::make_shared<const graph::Graph>(g), "tensor", machine(1, 2));
+
+  EXPECT_EQ(parts(plan, g, "fc2", 'k'), 2);
+  EXPECT_EQ(parts(plan, g, "fc2", 'c'), 1);
 }
 
 TEST(PlanStrategy, CutsHeadsAndWordsWhereSamplesOrTokensMustStayWhole) {

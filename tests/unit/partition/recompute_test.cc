@@ -117,8 +117,9 @@ TEST_F(SaveMemory, LetsCopiesWaitForWhatTheirReaderReadsBesideThem) {
     if (task.after < 0) continue;
     for (std::size_t w = 0; w < t; ++w)
       for (const Access& a : s.tasks.tasks[w].access)
-        if (a.tile == task.after && a.mode != Access::Mode::read)
+        if (a.tile == task.after && a.mode != Access::Mode::read) {
           EXPECT_LE(s.prediction.finish[w], s.prediction.start[t]);
+        }
   }
 }
 

@@ -100,26 +100,28 @@ INSTANTIATE_TEST_SUITE_P(
                     Split{"d:2 h:2", 1, 2}, Split{"d:2 h:2", 2, 2}, Split{"d:2 h:2", 4, 1},
                     Split{"d:3 h:2 w:2", 2, 3}, Split{"k:2", 1, 2}, Split{"k:2", 2, 1},
                     Split{"c:2", 1, 2}, Split{"c:2", 2, 2}, Split{"k:2 c:2", 4, 1},
-                    Split{"channel", 1, 2}, Split{"channel", 2, 2}, Split{"n:2", 1, 2},
-                    Split{"n:2", 2, 1}, Split{"n:2 d:2", 2, 2}, Split{"n:2 d:2 k:2", 4, 2},
-                    Split{"d:2 c:2 k:2", 2, 2}, Split{"sample", 2, 1}, Split{"space", 2, 2},
-                    Split{"auto", 1, 2}, Split{"auto", 2, 2}, Split{"auto", 4, 1}),
+                    Split{"channel", 1, 2}, Split{"channel", 2, 2}, Split{"tensor", 2, 2},
+                    Split{"n:2", 1, 2}, Split{"n:2", 2, 1}, Split{"n:2 d:2", 2, 2},
+                    Split{"n:2 d:2 k:2", 4, 2}, Split{"d:2 c:2 k:2", 2, 2}, Split{"sample", 2, 1},
+                    Split{"space", 2, 2}, Split{"auto", 1, 2}, Split{"auto", 2, 2},
+                    Split{"auto", 4, 1}),
     name_of);
 
 TEST(SplitResults, EqualTheWholeClassifier) {
   for (const char* strategy :
-       {"whole", "n:2", "h:4", "h:8", "h:2 w:2", "channel", "k:2", "c:2", "auto"})
+       {"whole", "n:2", "h:4", "h:8", "h:2 w:2", "channel", "tensor", "k:2", "c:2", "auto"})
     for (const int ranks : {1, 2, 4})
       expect_results_of_whole(small_classifier(3), strategy, ranks, 2);
 }
 
 TEST(SplitResults, EqualTheWholeMlp) {
-  for (const char* strategy : {"whole", "sample", "n:3", "k:2", "channel", "auto"})
+  for (const char* strategy : {"whole", "sample", "n:3", "k:2", "channel", "tensor", "auto"})
     for (const int ranks : {1, 2, 4}) expect_results_of_whole(small_mlp(5), strategy, ranks, 2);
 }
 
 TEST(SplitResults, EqualTheWholeTransformer) {
-  for (const char* strategy : {"whole", "n:3", "t:2", "n:2 t:5", "k:4", "channel", "auto"})
+  for (const char* strategy :
+       {"whole", "n:3", "t:2", "n:2 t:5", "k:4", "channel", "tensor", "auto"})
     for (const int ranks : {1, 2, 4})
       expect_results_of_whole(small_transformer(3, 5), strategy, ranks, 2);
 }

@@ -33,7 +33,7 @@ TEST_P(SplitRuns, EqualTheTaskOracleForTheClassifier) {
 
 TEST_P(SplitRuns, EqualTheTaskOracleForTheMlp) {
   const auto graph = small_mlp(5);
-  for (const char* strategy : {"whole", "n:3", "k:2"})
+  for (const char* strategy : {"whole", "n:3", "k:2", "tensor"})
     expect_run_of_oracle(session, graph, strategy);
 }
 
