@@ -31,7 +31,7 @@ class WeightLine {
   void write(std::int64_t line, float* out) const {
     const std::int64_t inputs = w_.extents[input_dim_], taps = points_.direct_taps(depth_);
     const std::int64_t point = weight_point(taps, inputs);
-    const bool streams = reinterpret_cast<std::uintptr_t>(out) % (kLanes * sizeof(float)) == 0;
+    const bool streams = reinterpret_cast<std::uintptr_t>(out) % (kLine * sizeof(float)) == 0;
     HWY_ALIGN float g[kIn * kTaps * kTaps * kLine];
     for (std::int64_t i = 0; i < inputs; ++i) {
       if (points_.is_cubic) {
@@ -43,8 +43,7 @@ class WeightLine {
         float* to =
             out + (points_.is_cubic ? r * kPlane * point + i * kLine : (r * inputs + i) * kLine);
         if (!points_.is_cubic) gather(line, r, i, g);
-        for (std::int64_t v = 0; v < kLine; v += kLanes)
-          transform(from + v, to + v, point, streams);
+        transform(from, to, point, streams);
       }
     }
     for (std::int64_t p = 1; p <= points_.count(); ++p)
@@ -83,27 +82,34 @@ class WeightLine {
     }
   }
 
-  /// `streams`: past the caches, as the reader comes much later and lines written in turn would each be fetched first.
+  /// 16 outputs. `streams`: past the caches, as the reader comes much later and lines written in turn would each be fetched first. Then a
+  /// line must be written at once: the processor joins the parts of a few lines only.
   static HWY_INLINE void transform(const float* g, float* out, std::int64_t point, bool streams) {
+    constexpr std::int64_t kParts = kLine / kLanes;
     const F32 d;
-    VF32 half[kTaps][kIn];
-    for (std::int64_t t = 0; t < kTaps; ++t) {
-      VF32 w[kTaps], u[kIn];
-      for (std::int64_t s = 0; s < kTaps; ++s) w[s] = hn::Load(d, g + (s * kTaps + t) * kLine);
-      transform_weight(w, u);
-      for (std::int64_t i = 0; i < kIn; ++i) half[t][i] = u[i];
-    }
-    for (std::int64_t i = 0; i < kIn; ++i) {
-      VF32 w[kTaps], u[kIn];
-      for (std::int64_t t = 0; t < kTaps; ++t) w[t] = half[t][i];
-      transform_weight(w, u);
-      for (std::int64_t j = 0; j < kIn; ++j) {
-        float* to = out + (i * kIn + j) * point;
-        if (streams)
-          hn::Stream(u[j], d, to);
-        else
-          hn::StoreU(u[j], d, to);
+    VF32 half[kParts][kTaps][kIn];
+    for (std::int64_t v = 0; v < kParts; ++v)
+      for (std::int64_t t = 0; t < kTaps; ++t) {
+        VF32 w[kTaps];
+        for (std::int64_t s = 0; s < kTaps; ++s)
+          w[s] = hn::Load(d, g + (s * kTaps + t) * kLine + v * kLanes);
+        transform_weight(w, half[v][t]);
       }
+    for (std::int64_t i = 0; i < kIn; ++i) {
+      VF32 u[kParts][kIn];
+      for (std::int64_t v = 0; v < kParts; ++v) {
+        VF32 w[kTaps];
+        for (std::int64_t t = 0; t < kTaps; ++t) w[t] = half[v][t][i];
+        transform_weight(w, u[v]);
+      }
+      for (std::int64_t j = 0; j < kIn; ++j)
+        for (std::int64_t v = 0; v < kParts; ++v) {
+          float* to = out + (i * kIn + j) * point + v * kLanes;
+          if (streams)
+            hn::Stream(u[v][j], d, to);
+          else
+            hn::StoreU(u[v][j], d, to);
+        }
     }
   }
 
