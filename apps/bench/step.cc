@@ -35,7 +35,8 @@ runtime::HostTensorPtr scalar(double value) {
 /// Sums the times of the timed steps' tasks by operator.
 class OperatorMeter {
  public:
-  explicit OperatorMeter(const partition::TaskGraph& tasks) : tasks_(tasks) {}
+  OperatorMeter(const partition::TaskGraph& tasks, const partition::CostModel& model)
+      : tasks_(tasks), model_(model) {}
 
   void add_step(std::span<const runtime::TaskTime> times) {
     ++steps_;
@@ -44,6 +45,7 @@ class OperatorMeter {
       Sum& sum = sums_[std::string(task.op)];
       ++sum.tasks;
       sum.us += time.end_us - time.start_us;
+      sum.predicted_us += 1e6 * model_.seconds(task);
       sum.flops += task.cost.flops;
     }
   }
@@ -51,7 +53,7 @@ class OperatorMeter {
   [[nodiscard]] std::vector<OperatorTime> result() const {
     std::vector<OperatorTime> list;
     for (const auto& [op, sum] : sums_)
-      list.push_back({op, sum.tasks / steps_, sum.us * 1e-3 / static_cast<double>(steps_),
+      list.push_back({op, sum.tasks / steps_, a_step(sum.us), a_step(sum.predicted_us),
                       sum.us > 0 ? sum.flops / sum.us * 1e-3 : 0});
     std::sort(list.begin(), list.end(), [](const auto& a, const auto& b) { return a.ms > b.ms; });
     return list;
@@ -60,9 +62,13 @@ class OperatorMeter {
  private:
   struct Sum {
     std::int64_t tasks = 0;
-    double us = 0, flops = 0;
+    double us = 0, predicted_us = 0, flops = 0;
   };
+  /// Milliseconds.
+  [[nodiscard]] double a_step(double us) const { return us * 1e-3 / static_cast<double>(steps_); }
+
   const partition::TaskGraph& tasks_;
+  const partition::CostModel& model_;
   std::map<std::string, Sum> sums_;
   std::int64_t steps_ = 0;
 };
@@ -74,7 +80,7 @@ class Measurement {
               const BenchNet& net)
       : net_(net),
         busy_(session.cpu_workers()),
-        operators_(*step.tasks),
+        operators_(*step.tasks, model),
         executor_(session, step.tasks, model, {.on_times = [this](auto number, auto times) {
                     if (number < kWarmUpSteps) return;
                     busy_.add_step(times);

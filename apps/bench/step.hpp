@@ -22,7 +22,7 @@ struct BenchRequest {
 struct OperatorTime {
   std::string op;
   std::int64_t tasks = 0;
-  double ms = 0;
+  double ms = 0, predicted_ms = 0;
   double gflops = 0;  ///< of one worker: what the kernels are charged for / time
 };
 

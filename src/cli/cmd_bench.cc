@@ -73,13 +73,13 @@ void print_table(const apps::BenchResult& r) {
   for (const double share : r.busy) fmt::print(" {:.1f} %", share * 100);
   fmt::print("\nlosses     ");
   for (const double loss : r.losses) fmt::print(" {:.6f}", loss);
-  fmt::print("\n\n  {:<24} {:>8} {:>12} {:>8} {:>10}\n", "operator", "tasks", "ms a step", "share",
-             "GFLOP/s");
+  fmt::print("\n\n  {:<32} {:>8} {:>12} {:>12} {:>8} {:>10}\n", "operator", "tasks", "ms a step",
+             "predicted", "share", "GFLOP/s");
   double all = 0;
   for (const auto& op : r.by_op) all += op.ms;
   for (const auto& op : r.by_op)
-    fmt::print("  {:<24} {:>8} {:>12.2f} {:>6.1f} % {:>10.1f}\n", op.op, op.tasks, op.ms,
-               100 * op.ms / all, op.gflops);
+    fmt::print("  {:<32} {:>8} {:>12.2f} {:>12.2f} {:>6.1f} % {:>10.1f}\n", op.op, op.tasks, op.ms,
+               op.predicted_ms, 100 * op.ms / all, op.gflops);
 }
 
 void add_step(CLI::App& bench, Action& action) {
