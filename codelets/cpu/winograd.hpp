@@ -16,6 +16,7 @@ inline constexpr std::int64_t kPlane = kIn * kIn;  ///< points of H and W
 inline constexpr std::int64_t kPair = 2;           ///< points of D in a pass
 inline constexpr std::int64_t kLine = 16;  ///< channels that lie together: one cache line of f32
 inline constexpr std::int64_t kMostTaps = 16;  ///< along D, where the algorithm is direct
+inline constexpr std::int64_t kFewTiles = 28;
 inline constexpr std::int64_t kCachedBytes = std::int64_t{1}
                                              << 19;  ///< a share of L2 for what a block transforms
 
@@ -140,8 +141,8 @@ struct Blocking {
   bool is_whole = false;      ///< one block is a whole sample
   bool joins_layers = false;  ///< tiles of a block's layers follow one another, in x as in y
 
-  /// @param cached_bytes what the transforms of a block may take
-  Blocking(const Problem& p, std::int64_t cached_bytes) {
+  /// @param cached_bytes what the transforms of a block may take @param enough tiles it has in any case
+  Blocking(const Problem& p, std::int64_t cached_bytes, std::int64_t enough) {
     const std::int64_t all_rows = blocks_of(p.axes[1].narrow, kOut), depth = p.layers();
     const std::int64_t all_columns = blocks_of(p.axes[2].narrow, kOut);
     const std::int64_t tile_bytes =
@@ -149,9 +150,8 @@ struct Blocking {
     const auto bytes = [&](std::int64_t tiles, std::int64_t d) {
       return tile_bytes * tiles * (p.c_lines() * (d + p.taps() - 1) + p.k_lines() * d);
     };
-    constexpr std::int64_t kEnough = 28;  // tiles that use a line of weights before it leaves L1
-    columns = even(all_columns, kEnough);
-    rows = even(all_rows, std::max<std::int64_t>(1, kEnough / columns));
+    columns = even(all_columns, enough);
+    rows = even(all_rows, std::max<std::int64_t>(1, enough / columns));
     const std::int64_t tiles = rows * columns;
     is_whole =
         rows == all_rows && columns == all_columns && bytes(tiles, depth) <= 8 * cached_bytes;
@@ -159,7 +159,7 @@ struct Blocking {
     if (is_whole) {
       layers = depth;
     } else {
-      while (layers < depth && tiles * layers < kEnough) ++layers;
+      while (layers < depth && tiles * layers < enough) ++layers;
       while (layers < depth && bytes(tiles, layers + 1) <= cached_bytes) ++layers;
     }
     joins_layers = is_whole || p.points.is_cubic;
@@ -187,6 +187,21 @@ struct Blocking {
     return blocks_of(all, blocks_of(all, most));
   }
 };
+
+/// Of the convolution: tiles that use a line of weights before it leaves L1.
+[[nodiscard]] inline Blocking conv_blocking(const Problem& p) {
+  return {p, kCachedBytes, kFewTiles};
+}
+
+/// Of the gradient by the weights: the sums of all pairs of channels are read and written once a block. They may be several times larger than
+/// L2, and then a block that outgrows it costs less: so many tiles that their transforms are three times the sums of a pass.
+[[nodiscard]] inline Blocking grad_weight_blocking(const Problem& p) {
+  constexpr std::int64_t kManyTiles = 128, kTransformsToSums = 3;
+  const std::int64_t lines = p.c_lines() + p.k_lines(), pairs = p.c_lines() * p.k_lines();
+  const std::int64_t sums = p.points.in_pass() * p.taps() * pairs * kLine * kLine;
+  const std::int64_t tiles = kTransformsToSums * sums / (lines * p.points.tile_floats());
+  return {p, kCachedBytes, std::clamp(tiles, kFewTiles, kManyTiles)};
+}
 
 /// Transformed weights of one line of 16 output channels, [point][direct tap along D][input channel][16]: floats of a point, with a line of
 /// zeros at its end lest all points fall into the same cache sets.

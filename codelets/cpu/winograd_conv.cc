@@ -325,7 +325,7 @@ void convolve(const KernelArgs& args, const ConvCall& call) {
     if (!args.accumulate) write_bias<T>(p, call.bias);
     return;
   }
-  const Blocking blocking(p, kCachedBytes);
+  const Blocking blocking = conv_blocking(p);
   auto* x_points = reinterpret_cast<float*>(args.workspace.data());
   float* y_points = x_points + blocking.x_floats;
   float* window = y_points + blocking.y_floats;
@@ -358,7 +358,7 @@ bool supports(const KernelArgs& args) {
 std::size_t workspace(const KernelArgs& args) {
   const Problem p = ConvCall(args).problem;
   if (p.is_empty) return 0;
-  const Blocking b(p, kCachedBytes);
+  const Blocking b = conv_blocking(p);
   return static_cast<std::size_t>(b.x_floats + b.y_floats + b.window_floats +
                                   b.layers * b.tiles() * sums_of_tile(p)) *
          sizeof(float);

@@ -20,8 +20,10 @@ namespace hpdlf::codelets::winograd {
 namespace HWY_NAMESPACE {
 namespace {
 
-/// Channels of dy a product has; a line is two of them, so with AVX2 and 2 vectors of x their sums fit in registers.
-constexpr int kRows = HWY_TARGET <= HWY_AVX3 ? 8 : 4;
+/// Channels of dy of a product with two vectors of x: enough sums to hide the latency of adding to one, no more than the registers hold.
+/// A line is cut into so many and a rest.
+constexpr int kMostRows = HWY_TARGET <= HWY_AVX3 ? 8 : 6;
+constexpr int kRestOfRows = kLine % kMostRows;
 
 /// A run of tiles that is summed over: lines of dy (channel 0 of the rows) and of x.
 struct Run {
@@ -30,7 +32,7 @@ struct Run {
 };
 
 /// sums[row][vector] (+)= sum over the runs' tiles of dy[tile][row] * x[tile][vector].
-template <int kVectors>
+template <int kRows, int kVectors>
 HWY_NOINLINE void multiply(const Run* runs, std::int64_t count, std::int64_t x_vector,
                            std::int64_t tile, std::int64_t row_floats, bool add,
                            float* HWY_RESTRICT sums) {
@@ -164,7 +166,7 @@ class GradientWork {
     }
     prefetcher.spread_over(p_.points.in_pass() * p_.k_lines() * p_.taps() *
                            blocks_of(part.count, kMostRuns) * blocks_of(row_floats(), 2 * kLanes) *
-                           (kLine / kRows));
+                           blocks_of(kLine, kMostRows));
     if (has_line_sums(p_, b_)) {  // a line of k at a time needs no more room than that
       for (std::int64_t line = 0; line < p_.k_lines(); ++line) {
         for (std::int64_t point = 0; point < kPlane; ++point)
@@ -232,15 +234,18 @@ class GradientWork {
                      Prefetcher& prefetcher) const {
     for (std::int64_t c = 0; c < row_floats(); c += 2 * kLanes) {
       const bool is_pair = c + kLanes < row_floats();
-      for (std::int64_t k = 0; k < kLine; k += kRows) {
+      for (std::int64_t k = 0; k < kLine; k += kMostRows) {
         Run shifted[kMostRuns];
         for (std::int64_t i = 0; i < count; ++i)
           shifted[i] = {runs[i].dy + k, runs[i].x + c / kLine * b_.x_line + c % kLine,
                         runs[i].tiles};
         prefetcher.advance();
-        (is_pair ? multiply<2> : multiply<1>)(shifted, count, kLanes == kLine ? b_.x_line : kLanes,
-                                              b_.tile, row_floats(), add,
-                                              sums + k * row_floats() + c);
+        auto* multiply_rows = is_pair ? multiply<kMostRows, 2> : multiply<kMostRows, 1>;
+        if constexpr (kRestOfRows > 0)
+          if (k + kMostRows > kLine)
+            multiply_rows = is_pair ? multiply<kRestOfRows, 2> : multiply<kRestOfRows, 1>;
+        multiply_rows(shifted, count, kLanes == kLine ? b_.x_line : kLanes, b_.tile, row_floats(),
+                      add, sums + k * row_floats() + c);
       }
     }
   }
@@ -314,7 +319,7 @@ class GradientWork {
 
 template <class T>
 void sum_products(const KernelArgs& args, const Problem& p) {
-  const Blocking blocking(p, kCachedBytes);
+  const Blocking blocking = grad_weight_blocking(p);
   auto* x_points = reinterpret_cast<float*>(args.workspace.data());
   float* y_points = x_points + blocking.x_floats;
   float* window = y_points + blocking.y_floats;
@@ -351,7 +356,7 @@ bool supports(const KernelArgs& args) {
 std::size_t workspace(const KernelArgs& args) {
   const Problem p = grad_weight_problem(args);
   if (p.is_empty) return 0;
-  const Blocking b(p, kCachedBytes);
+  const Blocking b = grad_weight_blocking(p);
   return static_cast<std::size_t>(b.x_floats + b.y_floats + b.window_floats +
                                   p.points.count() * sums_of_point(p, b)) *
          sizeof(float);
