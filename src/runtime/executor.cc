@@ -206,7 +206,10 @@ Executor::~Executor() {
 
 void Executor::initialise() {
   impl_->drain();
-  initialise_tiles(impl_->bound, impl_->options.seed);
+  codelets::FailureLatch latch;
+  submit_initial_tiles(impl_->bound, impl_->options.seed, latch);
+  impl_->session.comm->drain();
+  if (const auto failure = latch.take()) std::rethrow_exception(failure->error);
   impl_->without_content.clear();
 }
 

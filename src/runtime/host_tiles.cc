@@ -99,8 +99,8 @@ starpu_codelet& initialise_codelet() {
 
 }  // namespace
 
-void initialise_tiles(const BoundGraph& bound, std::uint64_t seed) {
-  codelets::FailureLatch latch;
+void submit_initial_tiles(const BoundGraph& bound, std::uint64_t seed,
+                          codelets::FailureLatch& latch) {
   const graph::Graph& graph = *bound.graph().graph;
   for_each_persistent(bound, [&](TileId id) {
     const Tile& tile = bound.graph().tile(id);
@@ -117,8 +117,6 @@ void initialise_tiles(const BoundGraph& bound, std::uint64_t seed) {
       HPDLF_ASSERT(code == 0, "starpu_task_insert returned {}", code);
     }
   });
-  starpu_task_wait_for_all();
-  if (const auto failure = latch.take()) std::rethrow_exception(failure->error);
 }
 
 void scatter(const BoundGraph& bound, graph::ValueId value, const HostTensor& content) {

@@ -8,8 +8,10 @@
 
 namespace hpdlf::runtime {
 
-/// Gives every persistent tile of this rank its initial content. Nothing may be running.
-void initialise_tiles(const BoundGraph& bound, std::uint64_t seed);
+/// Submits tasks that give every persistent tile of this rank its initial content. Nothing may be running; until they have ended `latch`
+/// must live, which then holds their failure.
+void submit_initial_tiles(const BoundGraph& bound, std::uint64_t seed,
+                          codelets::FailureLatch& latch);
 /// Copies `content` into the tiles of `value` that this rank holds. Nothing may be running.
 void scatter(const BoundGraph& bound, graph::ValueId value, const HostTensor& content);
 /// What this rank owns of `value`, zeros elsewhere. Nothing may be running.
