@@ -55,5 +55,17 @@ TEST(FillInitial, ConstantAndNoneNeedNoRandomNumbers) {
   EXPECT_EQ(filled(parameter("w", {}), 3, whole), std::vector<float>(120, 0.0F));
 }
 
+TEST(FillInitial, OfAScalarIsOneNumber) {
+  const Value scalar{.name = "s",
+                     .type = {DType::bf16, {}},
+                     .role = Role::parameter,
+                     .init = {.kind = Initializer::Kind::constant, .a = 1.5}};
+  bfloat16 number(0.0F);
+
+  fill_initial(scalar, 3, Box::whole({}), &number);
+
+  EXPECT_EQ(static_cast<float>(number), 1.5F);
+}
+
 }  // namespace
 }  // namespace hpdlf::graph
