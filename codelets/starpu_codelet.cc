@@ -24,11 +24,8 @@ void run_kernel(const TaskRecord& record, const StepTasks& step, void** buffers)
   const KernelArgs shapes = shape_args(record, views);
   for (std::size_t i = 0; i < views.size(); ++i) {
     const BoundOperand& operand = record.operands[i];
-    void* base = operand.buffer < 0 ? step.host[static_cast<std::size_t>(operand.host)] : nullptr;
-    if (operand.buffer >= 0) {
-      // StarPU's interface holds addresses as integers. NOLINTNEXTLINE(performance-no-int-to-ptr)
-      base = reinterpret_cast<void*>(STARPU_VARIABLE_GET_PTR(buffers[operand.buffer]));
-    }
+    void* base = operand.buffer < 0 ? step.host[static_cast<std::size_t>(operand.host)]
+                                    : address_of(buffers[operand.buffer]);
     views[i].data = static_cast<std::byte*>(base) + operand.offset;
   }
   KernelArgs args = shapes;

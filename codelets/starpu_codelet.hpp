@@ -89,6 +89,12 @@ struct TaskRecord {
   std::vector<starpu_data_access_mode> modes;  ///< one a handle
 };
 
+/// Address of one of the buffers that StarPU gives to a task. Its interface holds addresses as integers.
+[[nodiscard]] inline void* address_of(void* buffer) {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
+  return reinterpret_cast<void*>(STARPU_VARIABLE_GET_PTR(buffer));
+}
+
 /// What the tasks of one submitted step share.
 class StepTasks {
  public:

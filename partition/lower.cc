@@ -131,7 +131,8 @@ class Lowering {
     const std::size_t first_movement = out_.tasks.size();
     for (std::size_t i = 0; i < node.inputs.size(); ++i)
       task.access.push_back(writer_.read(node.inputs[i], grid.ranks[t], grid.inputs[i][t]));
-    delay_copies(first_movement, own_tile(last_computed(node), grid, t));
+    if (out_.tasks.size() > first_movement)
+      delay_copies(first_movement, own_tile(last_computed(node), grid, t));
     for (const auto& output : outputs)
       task.access.push_back(writer_.write(output.targets[t].tile, output.targets[t].box));
     task.accumulate = !outputs.empty() && outputs[0].targets[t].accumulate;

@@ -16,7 +16,7 @@ inline constexpr std::int64_t kPlane = kIn * kIn;  ///< points of H and W
 inline constexpr std::int64_t kPair = 2;           ///< points of D in a pass
 inline constexpr std::int64_t kLine = 16;  ///< channels that lie together: one cache line of f32
 inline constexpr std::int64_t kMostTaps = 16;  ///< along D, where the algorithm is direct
-inline constexpr std::int64_t kFewTiles = 28;
+inline constexpr std::int64_t kFewTiles = 28;  ///< use a line of weights before it leaves L1
 inline constexpr std::int64_t kCachedBytes = std::int64_t{1}
                                              << 19;  ///< a share of L2 for what a block transforms
 
@@ -188,7 +188,7 @@ struct Blocking {
   }
 };
 
-/// Of the convolution: tiles that use a line of weights before it leaves L1.
+/// Of the convolution.
 [[nodiscard]] inline Blocking conv_blocking(const Problem& p) {
   return {p, kCachedBytes, kFewTiles};
 }

@@ -75,9 +75,7 @@ void initialise(void** buffers, void* cl_arg) noexcept {
   Initialisation job;
   starpu_codelet_unpack_args(cl_arg, &job);
   try {
-    // StarPU's interface holds addresses as integers. NOLINTNEXTLINE(performance-no-int-to-ptr)
-    void* data = reinterpret_cast<void*>(STARPU_VARIABLE_GET_PTR(buffers[0]));
-    graph::fill_initial(*job.value, job.seed, *job.region, data);
+    graph::fill_initial(*job.value, job.seed, *job.region, codelets::address_of(buffers[0]));
   } catch (...) {
     job.latch->set(-1, std::current_exception());
   }

@@ -290,7 +290,8 @@ class Bench(Workspace):
     def test_shows_the_time_of_each_operator(self):
         out = self.hpdlf("bench", "step", "--net", "unet3d", "--size", "16", "--steps", "1").stdout
 
-        self.assertIn("ConvGradWeight", out)
+        self.assertRegex(out, r"operator +tasks +ms a step +predicted")
+        self.assertRegex(out, r"ConvGradWeight +[1-9]\d* +\d+\.\d\d +\d+\.\d\d ")
         self.assertIn("1,401,333 parameters", out)
 
     def test_wrong_requests(self):
