@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -121,6 +122,17 @@ Cost product_cost(const OpCall& call, double terms) {
   Cost cost = streaming_cost(call, 2 * terms);
   if (call.input(0).dtype == DType::bf16) cost.arithmetic = DType::bf16;
   return cost;
+}
+
+Cost cost_of(const OpCall& call) {
+  return call.spec->cost != nullptr ? call.spec->cost(call) : streaming_cost(call, 1);
+}
+
+double nominal_effort(const OpCall& call) {
+  constexpr double kFlopsPerByte = 10, kBf16Speed = 2;
+  const Cost cost = cost_of(call);
+  const double flops = cost.flops / (cost.arithmetic == DType::bf16 ? kBf16Speed : 1);
+  return std::max(flops, kFlopsPerByte * (cost.bytes_read + cost.bytes_written));
 }
 
 std::string usual_letters(int rank) {

@@ -128,6 +128,7 @@ class Lowering {
     task.phase = node.phase;
     task.rank = static_cast<std::int16_t>(grid.ranks[t]);
     task.inputs = static_cast<int>(node.inputs.size());
+    task.region = grid.regions[t];
     const std::size_t first_movement = out_.tasks.size();
     for (std::size_t i = 0; i < node.inputs.size(); ++i)
       task.access.push_back(writer_.read(node.inputs[i], grid.ranks[t], grid.inputs[i][t]));
@@ -179,7 +180,7 @@ class Lowering {
       auto& operands = i < static_cast<std::size_t>(task.inputs) ? call.inputs : call.outputs;
       operands.push_back({out_.tile(task.access[i].tile).dtype, task.access[i].view.extents()});
     }
-    return node.spec->cost != nullptr ? node.spec->cost(call) : graph::streaming_cost(call, 1);
+    return graph::cost_of(call);
   }
 
   bool is_fetched(ValueId value) const {

@@ -13,6 +13,10 @@ namespace hpdlf::partition {
 [[nodiscard]] TaskGraph lower(std::shared_ptr<const graph::Graph> graph, const Plan& plan);
 
 class CostModel;
+/// The same with the times of `model`'s kernels, and with priorities.
+[[nodiscard]] TaskGraph lower(std::shared_ptr<const graph::Graph> graph, const Plan& plan,
+                              const CostModel& model);
+
 /// Priority = upward rank (longest path to the end of the step, seconds of `model`), quantised to the lower half of kPriorityLevels. Tasks of
 /// nodes after which much memory is free have the upper half, earlier ones first: nothing is gained by holding it.
 void set_priorities(TaskGraph& graph, const CostModel& model);

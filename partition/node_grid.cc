@@ -1,6 +1,6 @@
 #include "partition/node_grid.hpp"
 
-#include <algorithm>
+#include "partition/kernel_call.hpp"
 
 namespace hpdlf::partition {
 namespace {
@@ -43,22 +43,12 @@ Box iteration_box(const graph::TilingRule& rule, const std::vector<int>& parts, 
   return box;
 }
 
-/// Where no window of a tile reaches an operand (stride larger than kernel), the kernel still gets a view: of one position.
-Box not_empty(Box box, const Extents& whole) {
-  for (int i = 0; i < box.rank(); ++i) {
-    if (box.hi[i] > box.lo[i] || whole[i] == 0) continue;
-    box.lo[i] = std::min(box.lo[i], whole[i] - 1);
-    box.hi[i] = box.lo[i] + 1;
-  }
-  return box;
-}
-
 }  // namespace
 
 NodeGrid make_grid(const graph::Graph& graph, const graph::Node& node, const NodePlan& plan,
                    int ranks) {
   const graph::OpCall call = graph::call_of(graph, node);
-  NodeGrid grid{graph::tiling_rule(call), plan.owners, {}, {}, plan.after};
+  NodeGrid grid{graph::tiling_rule(call), plan.owners, {}, {}, {}, plan.after};
   const auto& rule = grid.rule;
   check(node, rule, plan, ranks);
   HPDLF_ASSERT(
@@ -69,14 +59,12 @@ NodeGrid make_grid(const graph::Graph& graph, const graph::Node& node, const Nod
   grid.inputs.resize(rule.inputs.size());
   grid.outputs.resize(rule.outputs.size());
   for (std::size_t t = 0; t < grid.tiles(); ++t) {
-    const Box tile = iteration_box(rule, plan.parts, t);
+    grid.regions.push_back(iteration_box(rule, plan.parts, t));
+    const KernelCall part = kernel_call(call, rule, grid.regions.back());
     for (std::size_t i = 0; i < rule.inputs.size(); ++i)
-      grid.inputs[i].push_back(
-          not_empty(graph::TilingRule::operand_box(rule.inputs[i], tile, call.inputs[i].extents),
-                    call.inputs[i].extents));
+      grid.inputs[i].push_back(part.inputs[i].box);
     for (std::size_t o = 0; o < rule.outputs.size(); ++o)
-      grid.outputs[o].push_back(
-          graph::TilingRule::operand_box(rule.outputs[o], tile, call.outputs[o].extents));
+      grid.outputs[o].push_back(part.outputs[o].box);
   }
   return grid;
 }

@@ -10,7 +10,8 @@ namespace hpdlf::partition {
 
 struct NodeGrid {
   graph::TilingRule rule;
-  std::vector<int> ranks;  ///< [tile] who computes it; tiles row-major over the parts
+  std::vector<int> ranks;    ///< [tile] who computes it; tiles row-major over the parts
+  std::vector<Box> regions;  ///< [tile] region of the iteration space
   std::vector<std::vector<Box>> inputs,
       outputs;                          ///< [operand][tile] region that the tile reads or writes
   graph::ValueId after = graph::kNone;  ///< NodePlan::after

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <limits>
 #include <utility>
 #include <vector>
 
+#include "base/log.hpp"
 #include "partition/lower.hpp"
 #include "partition/simulator.hpp"
 #include "partition/strategies/strategy.hpp"
@@ -15,8 +17,9 @@ namespace {
 struct Candidate {
   std::string name;
   Plan plan;
-  double seconds = 0;
-  std::int64_t bytes = 0;  ///< of the fullest rank
+  double seconds = 0;        ///< of a step
+  double rough_seconds = 0;  ///< by rooflines alone
+  std::int64_t bytes = 0;    ///< of the fullest rank
   std::size_t tasks = 0;
   int useful_workers = 0;
   std::size_t order = 0;  ///< of its proposal
@@ -52,18 +55,18 @@ class Planner {
   }
 
   Candidate evaluate(const Cutting& cutting) const {
-    return evaluate(cutting.name, apply(cutting, situation_));
+    return evaluate(cutting.name, apply(cutting, situation_), model_);
   }
 
-  Candidate evaluate(std::string name, Plan plan) const {
-    TaskGraph tasks = lower(graph_, plan);
-    set_priorities(tasks, model_);
-    const Prediction prediction = simulate(tasks, model_);
+  Candidate evaluate(std::string name, Plan plan, const CostModel& model) const {
+    const TaskGraph tasks = lower(graph_, plan, model);
+    const Prediction prediction = simulate(tasks, model);
     const auto bytes =
         *std::max_element(prediction.peak_bytes.begin(), prediction.peak_bytes.end());
     return {.name = std::move(name),
             .plan = std::move(plan),
             .seconds = prediction.seconds,
+            .rough_seconds = prediction.seconds,
             .bytes = bytes,
             .tasks = tasks.tasks.size(),
             .useful_workers = useful_workers(tasks, prediction)};
@@ -73,8 +76,8 @@ class Planner {
     return model_.machine().memory_bytes == 0 || c.bytes <= model_.machine().memory_bytes;
   }
 
-  /// Everything the strategies propose, each different plan once.
-  std::vector<Candidate> candidates() const {
+  /// Everything the strategies propose, each different plan once, as `model` predicts it.
+  std::vector<Candidate> candidates(const CostModel& model) const {
     std::vector<Cutting> cuttings;
     for (const Strategy& named : named_strategies()) cuttings.push_back(named.cutting(situation_));
     for (Cutting& c : mixed_cuttings(situation_)) cuttings.push_back(std::move(c));
@@ -86,33 +89,69 @@ class Planner {
       for (const NodePlan& node : plan.nodes) parts.push_back(node.parts);
       if (std::find(seen.begin(), seen.end(), parts) != seen.end()) continue;
       seen.push_back(std::move(parts));
-      found.push_back(evaluate(cutting.name, std::move(plan)));
+      found.push_back(evaluate(cutting.name, std::move(plan), model));
       found.back().order = found.size();
     }
     return found;
   }
 
+  /// Of what rooflines predict the candidates that come near the fastest, with measured times, and all that do not fit in memory: kernels
+  /// are measured for these alone.
+  std::vector<Candidate> measured(std::vector<Candidate> rough) const {
+    constexpr double kNear = 1.1;
+    double least = std::numeric_limits<double>::infinity();
+    for (const Candidate& c : rough)
+      if (fits(c)) least = std::min(least, c.rough_seconds);
+    std::vector<Candidate> near;
+    for (Candidate& c : rough) {
+      if (fits(c) && c.rough_seconds > kNear * least) continue;
+      near.push_back(evaluate(c.name, std::move(c.plan), model_));
+      near.back().order = c.order;
+      near.back().rough_seconds = c.rough_seconds;
+      spdlog::debug("plan \"{}\": {} by rooflines, {} as measured", c.name, ms(c.rough_seconds),
+                    ms(near.back().seconds));
+    }
+    return near;
+  }
+
   Plan search() const {
-    std::vector<Candidate> all = candidates();
+    std::vector<Candidate> rough = candidates(model_.without_times());
+    const std::size_t proposals = rough.size();
+    std::vector<Candidate> all = model_.has_times() ? measured(std::move(rough)) : std::move(rough);
     std::stable_sort(all.begin(), all.end(),
                      [](const Candidate& a, const Candidate& b) { return a.seconds < b.seconds; });
     const auto first =
         std::find_if(all.begin(), all.end(), [&](const Candidate& c) { return fits(c); });
     if (first == all.end())
       fail_memory(*std::min_element(all.begin(), all.end(), less_bytes), "auto");
-    constexpr double kTie =
-        1.005;  // closer than the cost model can tell: fewer tasks win, then the plainer strategy
-    const auto rank = [](const Candidate& c) { return std::pair(c.tasks, c.order); };
-    auto best = first;
-    for (auto c = first; c != all.end() && c->seconds <= kTie * first->seconds; ++c)
-      if (fits(*c) && rank(*c) < rank(*best)) best = c;
+    const auto best = best_of_equals(first, all.end());
     const auto next = std::find_if(all.begin(), all.end(), [&](const Candidate& c) {
       return fits(c) && c.name != best->name;
     });
-    std::string why = fmt::format("fastest of {} candidates", all.size());
+    std::string why = fmt::format("fastest of {} candidates", proposals);
     if (next != all.end())
-      why += fmt::format(", next is \"{}\" with {}", next->name, ms(next->seconds));
+      why += fmt::format(", {} \"{}\" with {}",
+                         next->seconds < best->seconds ? "as far as can be told like" : "next is",
+                         next->name, ms(next->seconds));
     return finish(std::move(*best), "auto", why);
+  }
+
+  /// What is as fast as the first, as far as measurements can tell, differs in how its tasks fit together: rooflines say that without
+  /// noise. What is equal there, too, has fewer tasks, or is the plainer strategy.
+  template <class Iterator>
+  Iterator best_of_equals(Iterator first, Iterator last) const {
+    constexpr double kMeasuredTie = 1.05, kRoughTie = 1.005;
+    std::vector<Iterator> equals;
+    for (auto c = first; c != last && c->seconds <= kMeasuredTie * first->seconds; ++c)
+      if (fits(*c)) equals.push_back(c);
+    double least = first->rough_seconds;
+    for (const auto c : equals) least = std::min(least, c->rough_seconds);
+    const auto rank = [](const Candidate& c) { return std::pair(c.tasks, c.order); };
+    auto best = last;
+    for (const auto c : equals)
+      if (c->rough_seconds <= kRoughTie * least && (best == last || rank(*c) < rank(*best)))
+        best = c;
+    return best;
   }
 
   static bool less_bytes(const Candidate& a, const Candidate& b) { return a.bytes < b.bytes; }
@@ -151,7 +190,7 @@ class Planner {
 
   std::string what_would_fit(const std::string& strategy, const Candidate& least) const {
     if (strategy != "auto") {
-      const std::vector<Candidate> all = candidates();
+      const std::vector<Candidate> all = candidates(model_.without_times());
       const auto smallest = std::min_element(all.begin(), all.end(), less_bytes);
       if (fits(*smallest))
         return fmt::format("strategy \"{}\" needs {}", smallest->name, mib(smallest->bytes));

@@ -74,4 +74,12 @@ void set_priorities(TaskGraph& graph, const CostModel& model) {
   }
 }
 
+TaskGraph lower(std::shared_ptr<const graph::Graph> graph, const Plan& plan,
+                const CostModel& model) {
+  TaskGraph tasks = lower(std::move(graph), plan);
+  set_slowness(tasks, model);
+  set_priorities(tasks, model);
+  return tasks;
+}
+
 }  // namespace hpdlf::partition

@@ -118,8 +118,7 @@ class Saver {
     for (const auto& c : trial.copies)
       plan.recomputed.push_back(trial.graph->node(trial.graph->value(c.copy).producer).name);
     plan.graph_fingerprint = fmt::format("{:016x}", trial.graph->fingerprint());
-    trial.tasks = lower(trial.graph, plan);
-    set_priorities(trial.tasks, model_);
+    trial.tasks = lower(trial.graph, plan, model_);
     trial.prediction = simulate(trial.tasks, model_);
     return trial;
   }

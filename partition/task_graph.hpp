@@ -66,7 +66,9 @@ struct Task {
       access;  ///< inputs, then outputs; `inputs` of them are inputs. A tile appears once as an output and never also as an input, unless in place.
   int inputs = 0;
   bool accumulate = false;  ///< output 0 is read_write and added to
+  Box region;               ///< of its node's iteration space: what it computes; empty: a movement
   graph::Cost cost;
+  double slowness = 1;  ///< measured time over that of the cost: set_slowness()
   graph::NodeId node = graph::
       kNone;  ///< the node it comes from; movements: the node that reads (or wrote) the data; kNone for Feed and Fetch
   graph::ValueId value = graph::kNone;  ///< Feed, Fetch: the graph value

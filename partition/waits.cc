@@ -12,9 +12,6 @@ using graph::NodeId;
 using graph::Phase;
 using graph::ValueId;
 
-/// What a core computes while it moves a byte, to compare nodes bound by either.
-constexpr double kFlopsPerByte = 10;
-
 std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
 
 /// What of the step must have happened before a value can be there.
@@ -93,10 +90,7 @@ class Waits {
   }
 
   [[nodiscard]] double effort(NodeId n) const {
-    const graph::OpCall call = graph::call_of(graph_, graph_.node(n));
-    const graph::Cost cost =
-        call.spec->cost != nullptr ? call.spec->cost(call) : graph::streaming_cost(call, 1);
-    return std::max(cost.flops, kFlopsPerByte * (cost.bytes_read + cost.bytes_written));
+    return graph::nominal_effort(graph::call_of(graph_, graph_.node(n)));
   }
 
   [[nodiscard]] ValueId awaited_by(NodeId n) const {

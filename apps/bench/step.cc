@@ -163,7 +163,7 @@ double direct_flops(const graph::Graph& graph) {
       for (const auto v : node.outputs) trained[static_cast<std::size_t>(v)] = true;
     if (std::find(kProducts.begin(), kProducts.end(), node.spec->name) == kProducts.end()) continue;
     const int directions = 1 + is_trained(node.inputs[0]) + is_trained(node.inputs[1]);
-    flops += directions * node.spec->cost(call_of(graph, node)).flops;
+    flops += directions * cost_of(call_of(graph, node)).flops;
   }
   return flops;
 }
@@ -173,18 +173,17 @@ BenchResult bench_step(const BenchRequest& request) {
   const DType dtype = *dtype_from_name(request.dtype);
   const BenchNet net = make_bench_net(request.net, request.size);
   const double flops = direct_flops(*net.graph);
-  train::complete_training_graph(*net.graph, net.loss, net.optimizer,
-                                 graph::math_from(request.math), dtype);
-
   runtime::Session session({.cpu_workers = request.threads > 0 ? request.threads : -1});
   HPDLF_CHECK(session.ranks() == 1, "`hpdlf bench` measures one process, not {} ranks",
               session.ranks());
-  const partition::CostModel model(measured_machine(1, session.cpu_workers(), 0));
-  train::reset_peak_resident();  // the machine may just have been calibrated
-  const std::int64_t resident = train::resident_bytes();
+  const partition::CostModel model = measured_model(session, 0);
+  train::complete_training_graph(*net.graph, net.loss, net.optimizer,
+                                 {graph::math_from(request.math), effort_of(model)}, dtype);
   const PlannedStep step = plan_step(
       net.graph, model,
       {.strategy = request.strategy, .recompute = partition::recompute_from(request.recompute)});
+  train::reset_peak_resident();  // kernels may just have been measured
+  const std::int64_t resident = train::resident_bytes();
   Measurement measurement(session, step, model, net);
   const std::int64_t predicted =
       resident + runtime::memory_stats().current + transient_bytes(step, 0);

@@ -126,8 +126,8 @@ std::shared_ptr<graph::Graph> gpt2_training_graph(std::int64_t batch, std::int64
                                                   const train::OptimizerOptions& optimizer,
                                                   DType dtype) {
   auto graph = std::make_shared<graph::Graph>("gpt2");
-  train::complete_training_graph(*graph, gpt2_with_loss(*graph, batch, tokens, net), optimizer,
-                                 graph::Math::fast, dtype);
+  train::complete_training_graph(*graph, gpt2_with_loss(*graph, batch, tokens, net), optimizer, {},
+                                 dtype);
   return graph;
 }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "apps/unet3d/network.hpp"
+#include "apps/unet3d/program.hpp"
 #include "partition/lower.hpp"
 #include "partition/planner.hpp"
 #include "train/nifti.hpp"
@@ -70,13 +71,13 @@ LabelVolume upsample(const LabelVolume& coarse, std::int64_t factor, const Exten
 UNet3dInference::UNet3dInference(runtime::Session& session, const partition::CostModel& model,
                                  const UNet3dAppOptions& options, const Extents& window,
                                  std::int64_t channels)
-    : graph_(unet3d_inference_graph({1, window[0], window[1], window[2], channels}, options.net)),
+    : graph_(unet3d_inference_graph({1, window[0], window[1], window[2], channels},
+                                    measured_net(options, model))),
       window_(window),
       classes_(options.net.classes),
       overlap_(options.overlap) {
   const partition::Plan plan = partition::make_plan(graph_, model, {});
-  auto tasks = std::make_shared<partition::TaskGraph>(partition::lower(graph_, plan));
-  partition::set_priorities(*tasks, model);
+  const auto tasks = std::make_shared<partition::TaskGraph>(partition::lower(graph_, plan, model));
   executor_ = std::make_unique<runtime::Executor>(session, tasks, model);
   executor_->initialise();
 }

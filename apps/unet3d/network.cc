@@ -155,7 +155,7 @@ std::shared_ptr<graph::Graph> unet3d_training_graph(const Extents& image, const 
                                                     const train::OptimizerOptions& optimizer) {
   auto graph = std::make_shared<graph::Graph>("unet3d");
   train::complete_training_graph(*graph, unet3d_with_loss(*graph, image, net, loss), optimizer,
-                                 net.math, net.dtype);
+                                 net.passes, net.dtype);
   return graph;
 }
 
@@ -166,7 +166,7 @@ std::shared_ptr<graph::Graph> unet3d_inference_graph(const Extents& image,
   const ValueId logits = unet3d(b, graph->add_input(kImageInput, {DType::f32, image}), net);
   graph->fetch(kProbabilities, b.op(kProbabilities, "Softmax", {logits}));
   graph::split_concat_conv(*graph);
-  graph::optimize(*graph, net.math);
+  graph::optimize(*graph, net.passes);
   return graph;
 }
 

@@ -21,7 +21,7 @@ struct UNet3dOptions {
   std::int64_t classes = 5;
   std::vector<std::int64_t> filters = {16, 32, 64, 128};  ///< one a level, top first
   enum class Variant : std::uint8_t { mlperf, cicek } variant = Variant::mlperf;
-  graph::Math math = graph::Math::fast;
+  graph::Optimization passes;
   DType dtype = DType::f32;  ///< of activations and products in training: f32 or bf16
 };
 

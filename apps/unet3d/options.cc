@@ -110,7 +110,7 @@ void bind_machine(Config& c, UNet3dAppOptions& o) {
   c.bind("plan.math", math,
          "fast: Winograd convolutions where they are faster; strict: direct ones only",
          {.choices = {"fast", "strict"}});
-  o.net.math = graph::math_from(math);
+  o.net.passes.math = graph::math_from(math);
   std::string recompute = "off";
   c.bind(
       "plan.recompute", recompute,

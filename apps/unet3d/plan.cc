@@ -30,9 +30,9 @@ int plan_unet3d(const PlanRequest& request) {
   Config config = Config::from_file(request.config, request.overrides);
   const UNet3dAppOptions options = read_options(config);
   const train::VolumeDataset data = train::load_volumes(options.data);
-  const auto graph = training_graph(options, data, window_extents(options, data.train));
-  const partition::CostModel model(
-      measured_machine(request.ranks, static_cast<int>(options.workers), options.memory_gib));
+  const partition::CostModel model =
+      measured_model(request.ranks, static_cast<int>(options.workers), options.memory_gib);
+  const auto graph = training_graph(options, data, window_extents(options, data.train), model);
 
   StepRequest step = step_request(options);
   const PlannedStep chosen = plan_step(graph, model, step);

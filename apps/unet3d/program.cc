@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "base/cache_dir.hpp"
 #include "graph/op_spec.hpp"
 #include "partition/lower.hpp"
 #include "partition/planner.hpp"
@@ -13,9 +12,20 @@
 
 namespace hpdlf::apps {
 
+graph::Effort effort_of(const partition::CostModel& model) {
+  return [model](const graph::OpCall& call) { return model.seconds(call); };
+}
+
+UNet3dOptions measured_net(const UNet3dAppOptions& options, const partition::CostModel& model) {
+  UNet3dOptions net = options.net;
+  net.passes.effort = effort_of(model);
+  return net;
+}
+
 std::shared_ptr<const graph::Graph> training_graph(const UNet3dAppOptions& options,
                                                    const train::VolumeDataset& data,
-                                                   const Extents& window) {
+                                                   const Extents& window,
+                                                   const partition::CostModel& model) {
   SegmentationLossOptions loss = options.loss;
   if (options.weighted_loss) {
     // Frequencies as the net sees them: whole volumes come padded with background.
@@ -30,7 +40,7 @@ std::shared_ptr<const graph::Graph> training_graph(const UNet3dAppOptions& optio
   }
   const std::int64_t channels = data.train.front().image.extents[3];
   return unet3d_training_graph({options.batch, window[0], window[1], window[2], channels},
-                               options.net, loss, options.optimizer);
+                               measured_net(options, model), loss, options.optimizer);
 }
 
 namespace {
@@ -41,10 +51,8 @@ partition::Recomputation plan_and_save(const std::shared_ptr<const graph::Graph>
                                        const StepRequest& request) {
   const std::int64_t limit = model.machine().memory_bytes;
   const partition::RecomputeRequest save{.enough_bytes = request.has_limit ? limit : 0};
-  partition::Machine boundless = model.machine();
-  boundless.memory_bytes = 0;
   const partition::Plan fastest =
-      make_plan(graph, partition::CostModel(boundless), {.strategy = request.strategy});
+      make_plan(graph, model.without_memory_limit(), {.strategy = request.strategy});
   partition::Recomputation saved = save_memory(graph, fastest, model, save);
   if (limit == 0 || saved.peak_bytes <= limit) return saved;
   try {
@@ -76,8 +84,8 @@ PlannedStep plan_step(const std::shared_ptr<const graph::Graph>& graph,
     step.graph = std::move(saved.graph);
     step.plan = std::move(saved.plan);
   }
-  auto tasks = std::make_shared<partition::TaskGraph>(partition::lower(step.graph, step.plan));
-  partition::set_priorities(*tasks, model);
+  auto tasks =
+      std::make_shared<partition::TaskGraph>(partition::lower(step.graph, step.plan, model));
   step.prediction = partition::simulate(*tasks, model);
   step.tasks = std::move(tasks);
   return step;
@@ -90,17 +98,34 @@ std::string network_name(const UNet3dAppOptions& options, const graph::Graph& gr
 
 double step_flops(const graph::Graph& graph) {
   double flops = 0;
-  for (const auto& node : graph.nodes()) flops += node.spec->cost(call_of(graph, node)).flops;
+  for (const auto& node : graph.nodes()) flops += cost_of(call_of(graph, node)).flops;
   return flops;
 }
 
-partition::Machine measured_machine(int ranks, int workers, double memory_gib) {
-  const int used = workers > 0 ? workers : runtime::runtime_report().cores;
-  partition::Machine machine =
-      runtime::calibrated_machine(ranks, used, cache_dir() / "machine.json");
+namespace {
+
+partition::CostModel model_of(int ranks, int workers, double memory_gib,
+                              runtime::Session* session) {
+  const auto file = runtime::calibration_file();
+  auto times = std::make_shared<runtime::Calibration>(file, workers, session, [file] {
+    fmt::print(stderr, "measuring kernels that this machine has not run before; kept in {}\n",
+               file.string());
+  });
+  partition::Machine machine = times->machine(ranks);
   machine.memory_bytes = memory_gib > 0 ? static_cast<std::int64_t>(memory_gib * (1 << 30))
                                         : train::available_memory_bytes();
-  return machine;
+  return partition::CostModel(std::move(machine), std::move(times));
+}
+
+}  // namespace
+
+partition::CostModel measured_model(int ranks, int workers, double memory_gib) {
+  return model_of(ranks, workers > 0 ? workers : runtime::runtime_report().cores, memory_gib,
+                  nullptr);
+}
+
+partition::CostModel measured_model(runtime::Session& session, double memory_gib) {
+  return model_of(session.ranks(), session.cpu_workers(), memory_gib, &session);
 }
 
 std::int64_t transient_bytes(const PlannedStep& step, int rank) {

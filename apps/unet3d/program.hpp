@@ -8,6 +8,7 @@
 #include "partition/plan.hpp"
 #include "partition/recompute.hpp"
 #include "partition/simulator.hpp"
+#include "runtime/session.hpp"
 #include "train/volume_dataset.hpp"
 
 namespace hpdlf::apps {
@@ -20,10 +21,16 @@ struct PlannedStep {
   partition::Prediction prediction;
 };
 
+/// Algorithms are chosen by their times in `model`.
+[[nodiscard]] graph::Effort effort_of(const partition::CostModel& model);
+/// The net of the options, its algorithms chosen so.
+[[nodiscard]] UNet3dOptions measured_net(const UNet3dAppOptions& options,
+                                         const partition::CostModel& model);
 /// The training graph for batches of `window` [D, H, W] voxels; class weights from the training cases.
 [[nodiscard]] std::shared_ptr<const graph::Graph> training_graph(const UNet3dAppOptions& options,
                                                                  const train::VolumeDataset& data,
-                                                                 const Extents& window);
+                                                                 const Extents& window,
+                                                                 const partition::CostModel& model);
 struct StepRequest {
   std::string strategy = "auto";
   partition::Recompute recompute = partition::Recompute::off;
@@ -43,8 +50,10 @@ struct StepRequest {
 [[nodiscard]] double step_flops(const graph::Graph& graph);
 /// The most that a step holds of tiles that do not outlive it.
 [[nodiscard]] std::int64_t transient_bytes(const PlannedStep& step, int rank);
-/// This machine as it was measured once, for `ranks` ranks of `workers` workers, with the memory that a rank may use.
+/// This machine and its kernels as they are measured once, for `ranks` ranks of `workers` workers, with the memory that a rank may use.
 /// @param workers  0: one a core.  @param memory_gib  0: what the machine has left.
-[[nodiscard]] partition::Machine measured_machine(int ranks, int workers, double memory_gib);
+[[nodiscard]] partition::CostModel measured_model(int ranks, int workers, double memory_gib);
+/// The same for the ranks and workers of a session; its ranks get the same times.
+[[nodiscard]] partition::CostModel measured_model(runtime::Session& session, double memory_gib);
 
 }  // namespace hpdlf::apps

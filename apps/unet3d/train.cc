@@ -106,10 +106,11 @@ class TrainCommand {
   int run(runtime::Session& session, const train::VolumeDataset& data, const Extents& window) {
     is_first_ = session.rank() == 0;
     say("data     " + describe_data(data, window));
-    const auto graph = training_graph(options_, data, window);
-    const partition::CostModel model(machine_of(session));
-    const std::int64_t resident = train::resident_bytes();
+    const partition::CostModel model = measured_model(session, options_.memory_gib);
+    const auto graph = training_graph(options_, data, window, model);
     const PlannedStep step = plan_step(graph, model, step_request(options_));
+    train::reset_peak_resident();  // kernels may just have been measured
+    const std::int64_t resident = train::resident_bytes();
     say(fmt::format("network  {}; {:.1f} GFLOP a step", network_name(options_, *graph),
                     step_flops(*step.graph) * 1e-9));
     const InterruptGuard interrupt;
@@ -184,10 +185,6 @@ class TrainCommand {
     for (const auto& value : graph.values())
       if (is_kept(value)) bytes += value.type.bytes();
     return bytes;
-  }
-
-  partition::Machine machine_of(const runtime::Session& session) const {
-    return measured_machine(session.ranks(), session.cpu_workers(), options_.memory_gib);
   }
 
   train::RunSummary summarise(const runtime::Session& session, const PlannedStep& step,
@@ -303,8 +300,7 @@ int predict_unet3d(const PredictRequest& request) {
   runtime::Session session(
       {.cpu_workers = options.workers > 0 ? static_cast<int>(options.workers) : -1,
        .scheduler = options.scheduler});
-  const partition::CostModel model(
-      measured_machine(session.ranks(), session.cpu_workers(), options.memory_gib));
+  const partition::CostModel model = measured_model(session, options.memory_gib);
   Extents extents = image.extents;
   if (options.data.split == "hemispheres") extents[0] /= 2;
   train::VolumeCase one{"image", {extents, image.affine, {}}, {}};

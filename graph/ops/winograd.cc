@@ -153,40 +153,56 @@ constexpr double kTransformFlops = 800, kCubicTransformFlops = 5500;
 /// every few tiles: measured. Smaller ones stay in the caches.
 constexpr double kStreamedBytes = 32 << 20;
 
+/// Axes of an activation that are transformed: the last ones before the channels.
+int first_transformed(const OpCall& call, const Extents& y) {
+  return y.rank() - (is_cubic(*call.attrs) ? 4 : 3);
+}
+
 double tiles(const OpCall& call, const Extents& y) {
   const auto along = [](std::int64_t extent) {
     const std::int64_t count = (extent + kTile - 1) / kTile;
     return static_cast<double>(count);
   };
-  const int transformed = is_cubic(*call.attrs) ? 3 : 2;
   double n = 1;
   for (int i = 0; i < y.rank() - 1; ++i)
-    n *= i < y.rank() - 1 - transformed ? static_cast<double>(y[i]) : along(y[i]);
+    n *= i < first_transformed(call, y) ? static_cast<double>(y[i]) : along(y[i]);
   return n;
 }
 
+/// Tiles of x that are transformed for a tile of y: where D is direct every plane is, once.
+double input_tiles(const OpCall& call, const Extents& x, const Extents& y) {
+  double n = 1;
+  for (int i = 1; i < first_transformed(call, y); ++i)
+    n *= static_cast<double>(x[i]) / static_cast<double>(y[i]);
+  return n;
+}
+
+/// @param y what is tiled: the output, or for a gradient by weights dy
 /// @param streams how often the points of all pairs of channels are read or written for a few tiles
-double tile_flops(const OpCall& call, std::int64_t c, std::int64_t k, int streams) {
+double winograd_flops(const OpCall& call, const Extents& y, int streams) {
+  const Extents& x = call.input(0).extents;
+  const std::int64_t c = x.back(), k = y.back();
+  const bool is_3d = is_cubic(*call.attrs);
   const auto products = static_cast<double>(points(*call.attrs) * c * k);
-  const double transformed = static_cast<double>((lines(c) + lines(k)) * kLine);
-  if (is_cubic(*call.attrs))
-    return 2 * products * (1 + streams * sizeof(float) * products / kStreamedBytes) +
-           kCubicTransformFlops * transformed;
-  const auto taps = static_cast<double>(direct_taps(call.attrs->integers("kernel_shape")));
-  return 2 * taps * products + kTransformFlops * transformed;
+  const double streaming = is_3d ? streams * sizeof(float) * products / kStreamedBytes : 0;
+  const auto taps =
+      static_cast<double>(is_3d ? 1 : direct_taps(call.attrs->integers("kernel_shape")));
+  const double lines_of_tile =
+      input_tiles(call, x, y) * static_cast<double>(lines(c)) + static_cast<double>(lines(k));
+  return tiles(call, y) *
+         (2 * taps * products * (1 + streaming) +
+          (is_3d ? kCubicTransformFlops : kTransformFlops) * kLine * lines_of_tile);
 }
 
 Cost winograd_conv_cost(const OpCall& call) {
   Cost cost = streaming_cost(call, 0);
-  const Extents& y = call.output(0).extents;
-  cost.flops = tiles(call, y) * tile_flops(call, call.input(0).extents.back(), y.back(), 1);
+  cost.flops = winograd_flops(call, call.output(0).extents, 1);
   return cost;
 }
 
 Cost winograd_grad_weight_cost(const OpCall& call) {
   Cost cost = streaming_cost(call, 0);
-  const Extents& dy = call.inputs.back().extents;
-  cost.flops = tiles(call, dy) * tile_flops(call, call.input(0).extents.back(), dy.back(), 2);
+  cost.flops = winograd_flops(call, call.inputs.back().extents, 2);
   return cost;
 }
 

@@ -13,9 +13,9 @@ Math math_from(const std::string& name) {
   return Math::strict;
 }
 
-void optimize(Graph& graph, Math math) {
-  if (math == Math::fast) {
-    use_winograd(graph);
+void optimize(Graph& graph, const Optimization& how) {
+  if (how.math == Math::fast) {
+    use_winograd(graph, how.effort);
     fuse_normalize(graph);
   }
   eliminate_dead_nodes(graph);

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "graph/ir.hpp"
+#include "graph/op_spec.hpp"
 
 namespace hpdlf::graph {
 
@@ -14,8 +14,13 @@ enum class Math : std::uint8_t { fast, strict };
 /// @throws Error naming the nearest.
 [[nodiscard]] Math math_from(const std::string& name);
 
+struct Optimization {
+  Math math = Math::fast;
+  Effort effort =
+      nominal_effort;  ///< of algorithms that do the same: as measured, where it is known
+};
 /// The passes that every finished graph goes through, training or inference: run it when gradients, updates and fetches are there.
-void optimize(Graph& graph, Math math = Math::fast);
+void optimize(Graph& graph, const Optimization& how = {});
 
 /// Removes nodes whose results reach neither an update nor a fetch. Run it when those are bound: before, everything is dead.
 void eliminate_dead_nodes(Graph& graph);
@@ -31,12 +36,11 @@ void split_concat_conv(Graph& graph);
 /// types of writer and reader differ. Run before differentiate(): gradients then are bf16 too, those of parameters f32.
 void use_bf16(Graph& graph);
 
-/// Conv, ConvGradInput and ConvGradWeight of 3x3 in H and W, stride 1 -> Winograd's F(4x4, 3x3) or F(4x4x4, 3x3x3), whichever of the
-/// operators' costs is least: a quarter or an eighth of the multiplications, but transformed weights are four or eight times the size. It
+/// Conv, ConvGradInput and ConvGradWeight of 3x3 in H and W, stride 1 -> Winograd's F(4x4, 3x3) or F(4x4x4, 3x3x3), whichever takes
+/// the least effort: a quarter or an eighth of the multiplications, but transformed weights are four or eight times the size. It
 /// computes in f32 whatever the activations are, from the weights that a Cast to bf16 reads. Rounding errors stay of the order of the
 /// direct algorithm's (docs/adr/0007), for which the forward pass in f32 takes the first only. Run after differentiate(): the operators have no gradients of their own.
-/// @param flops_per_byte what a core computes in f32 while it moves a byte. @param bf16_speed what it computes in bf16 meanwhile, over f32
-void use_winograd(Graph& graph, double flops_per_byte = 10, double bf16_speed = 2);
+void use_winograd(Graph& graph, const Effort& effort = nominal_effort);
 
 /// A Normalize (with its activation) that only Winograd convolutions and their weight gradients read is dropped: they normalise what they
 /// read, so the normalised tensor is never stored. Run after use_winograd().

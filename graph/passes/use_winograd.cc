@@ -44,8 +44,7 @@ std::vector<std::int64_t> complementary_pads(const Attrs& attrs) {
 
 class Rewriter {
  public:
-  Rewriter(Graph& graph, double flops_per_byte, double bf16_speed)
-      : graph_(graph), flops_per_byte_(flops_per_byte), bf16_speed_(bf16_speed) {}
+  Rewriter(Graph& graph, const Effort& effort) : graph_(graph), effort_(effort) {}
 
   void run() {
     const std::vector<Node> originals = graph_.nodes();
@@ -66,11 +65,6 @@ class Rewriter {
     call.spec->infer(call);
     return call;
   }
-  [[nodiscard]] double effort(const OpCall& call) const {
-    const Cost cost = call.spec->cost(call);
-    const double flops = cost.flops / (cost.arithmetic == DType::bf16 ? bf16_speed_ : 1);
-    return std::max(flops, flops_per_byte_ * (cost.bytes_read + cost.bytes_written));
-  }
 
   /// What "tile_depth" may be: D direct, or transformed where the kernel has three taps there. Not forward in f32: its greater rounding
   /// error would move values across the kinks of activations, and their gradients with them; backward an error stays what it is.
@@ -86,12 +80,12 @@ class Rewriter {
     const OpCall direct = graph::call_of(graph_, node);
     if (!has_geometry(node) || direct.input(0).dtype != direct.input(1).dtype) return false;
     const OpSpec& op = op_registry().at("WinogradConvGradWeight");
-    double best = effort(direct);
+    double best = effort_(direct);
     Node replacement;
     for (const auto depth : tile_depths(node)) {
       Attrs attrs = node.attrs;
       attrs.set("tile_depth", depth);
-      const double found = effort(call_of(op.name, attrs, direct.inputs));
+      const double found = effort_(call_of(op.name, attrs, direct.inputs));
       if (found >= best) continue;
       best = found;
       replacement = node;
@@ -114,7 +108,7 @@ class Rewriter {
     if (transposed && attrs.integers("pads").empty()) return false;
 
     const OpCall direct = graph::call_of(graph_, node);
-    double best = effort(direct);
+    double best = effort_(direct);
     std::int64_t best_depth = 0;
     for (const auto depth : tile_depths(node)) {
       attrs.set("tile_depth", depth);
@@ -123,7 +117,7 @@ class Rewriter {
       std::vector<TensorType> inputs = direct.inputs;
       inputs[1] = weights.output(0);
       const double found =
-          effort(call_of("WinogradConv", attrs, std::move(inputs))) + effort(weights);
+          effort_(call_of("WinogradConv", attrs, std::move(inputs))) + effort_(weights);
       if (found >= best) continue;
       best = found;
       best_depth = depth;
@@ -152,14 +146,12 @@ class Rewriter {
   }
 
   Graph& graph_;
-  double flops_per_byte_, bf16_speed_;
+  const Effort& effort_;
   std::vector<Node> nodes_;
 };
 
 }  // namespace
 
-void use_winograd(Graph& graph, double flops_per_byte, double bf16_speed) {
-  Rewriter(graph, flops_per_byte, bf16_speed).run();
-}
+void use_winograd(Graph& graph, const Effort& effort) { Rewriter(graph, effort).run(); }
 
 }  // namespace hpdlf::graph

@@ -5,7 +5,6 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "base/cache_dir.hpp"
 #include "cli/commands.hpp"
 #include "runtime/calibrate.hpp"
 #include "runtime/session.hpp"
@@ -15,7 +14,9 @@ namespace {
 
 int run(bool json) {
   const int cores = runtime::runtime_report().cores;
-  const auto machine = runtime::calibrated_machine(1, cores, cache_dir() / "machine.json", true);
+  std::filesystem::remove(runtime::calibration_file());
+  const partition::Machine machine =
+      runtime::Calibration(runtime::calibration_file(), cores).machine(1);
   if (json) {
     fmt::print("{}\n", nlohmann::ordered_json{{"machine", machine.name},
                                               {"workers", machine.workers},
@@ -36,7 +37,9 @@ int run(bool json) {
 void add_calibrate(CLI::App& app, Action& action) {
   auto json = std::make_shared<bool>(false);
   CLI::App* cmd = app.add_subcommand(
-      "calibrate", "Measure this machine again (5 s); done by itself at the first run");
+      "calibrate",
+      "Measure this machine again (2 s), and its kernels when they are next planned with; done by "
+      "itself at the first run");
   cmd->add_flag("--json", *json, "As JSON");
   cmd->callback([json, &action] { action = [json] { return run(*json); }; });
 }

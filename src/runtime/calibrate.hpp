@@ -1,17 +1,52 @@
-// Roofline calibration: what one core of this machine reaches while all cores are busy.
+// What this machine does in a second, measured: rates of a core, and times of the kernels that plans are made of.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <filesystem>
+#include <functional>
+#include <string>
+#include <unordered_map>
 
+#include "partition/kernel_call.hpp"
 #include "partition/machine.hpp"
+#include "runtime/kernel_database.hpp"
 
 namespace hpdlf::runtime {
 
-/// Measures GFLOP/s (f32, bf16: a convolution through the kernel registry) and GB/s (streaming Copy kernel) a core, about 5 s in all, on
-/// `workers` threads at once, or reads them from `cache` if it was written on this machine (CPU model, cores, version in its key).
-/// The cache is a JSON file written atomically. @throws Error if it cannot be written.
-[[nodiscard]] partition::Machine calibrated_machine(int ranks, int workers,
-                                                    const std::filesystem::path& cache,
-                                                    bool force = false);
+class Session;
+
+/// Measures what it is asked for, once: results are kept in a database and taken from there on the same machine (CPU model, cores, workers).
+/// Processes that share it measure one after the other and take what another has measured. The ranks of a session are told what the first
+/// one measures, so that they plan alike: all of them must ask for the same, in the same order.
+class Calibration final : public partition::KernelTimes {
+ public:
+  /// @param file  of the database. @param workers  threads that measure at once.
+  /// @param session  whose ranks agree; nullptr: this process is on its own.
+  /// @param on_measuring  called before the first measurement, on the first rank: those of a net take seconds
+  /// @throws Error if `file` cannot be written.
+  Calibration(const std::filesystem::path& file, int workers, Session* session = nullptr,
+              std::function<void()> on_measuring = {});
+
+  /// GFLOP/s in f32 and bf16 (a convolution through the kernel registry) and GB/s (streaming Copy kernel) of a core while all are busy;
+  /// takes 2 s where they are not known yet.
+  [[nodiscard]] partition::Machine machine(int ranks);
+  [[nodiscard]] std::optional<double> seconds(const partition::KernelCall& call) override;
+
+ private:
+  [[nodiscard]] double time_of(const partition::KernelCall& call, double duration);
+  [[nodiscard]] double measured(const partition::KernelCall& call, const std::string& name,
+                                double duration);
+  [[nodiscard]] double of_first_rank(double value) const;
+
+  int workers_ = 1;
+  Session* session_ = nullptr;
+  std::string processor_;
+  std::optional<KernelDatabase> stored_;  ///< the first rank's
+  std::unordered_map<std::string, double>
+      told_;  ///< seconds of the call of that text, the same on all ranks; infinite if it cannot be made
+  std::function<void()> on_measuring_;
+};
+
+/// In the cache folder.
+[[nodiscard]] std::filesystem::path calibration_file();
 
 }  // namespace hpdlf::runtime

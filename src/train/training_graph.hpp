@@ -9,7 +9,7 @@ namespace hpdlf::train {
 /// Appends backward and optimizer to the graph whose scalar `loss` is given, with all graph passes applied.
 /// @param dtype of activations and products: f32 or bf16 (graph::use_bf16); parameters and optimizer state are f32
 void complete_training_graph(graph::Graph& graph, graph::ValueId loss,
-                             const OptimizerOptions& optimizer,
-                             graph::Math math = graph::Math::fast, DType dtype = DType::f32);
+                             const OptimizerOptions& optimizer, const graph::Optimization& how = {},
+                             DType dtype = DType::f32);
 
 }  // namespace hpdlf::train

@@ -134,7 +134,10 @@ TEST(UseWinograd, LeavesAGraphAloneWhereMemoryIsAllThatCosts) {
   Graph graph = convolutions();
   const std::string before = print(graph);
 
-  use_winograd(graph, 1e9);
+  use_winograd(graph, [](const OpCall& call) {
+    const Cost cost = cost_of(call);
+    return cost.bytes_read + cost.bytes_written;
+  });
 
   EXPECT_EQ(print(graph), before);
 }
@@ -228,7 +231,7 @@ TEST(Optimize, KeepsToDirectConvolutionsInStrictMath) {
   Graph expected = convolutions();
   eliminate_dead_nodes(expected);
 
-  optimize(graph, math_from("strict"));
+  optimize(graph, {.math = math_from("strict")});
 
   EXPECT_EQ(print(graph), print(expected));
   EXPECT_THROW((void)math_from("fats"), Error);

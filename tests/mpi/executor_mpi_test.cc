@@ -1,7 +1,13 @@
 // The executor over MPI ranks: every split gives on every rank what the task oracle, run in one process, gives for that rank.
+#include <bit>
+#include <cstdint>
 #include <cstdlib>
+#include <filesystem>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include "graph/op_spec.hpp"
+#include "runtime/calibrate.hpp"
 #include "runtime/executor.hpp"
 #include "support/executor_runs.hpp"
 #include "support/hand_task_graph.hpp"
@@ -54,6 +60,31 @@ TEST_F(RanksTest, EqualTheTaskOracleForTheMlp) {
   const auto graph = small_mlp(5);
   for (const char* strategy : {"whole", "sample", "k:2", "tensor"})
     expect_run_of_oracle(session(), graph, strategy);
+}
+
+TEST_F(RanksTest, AreToldTheTimesThatTheFirstMeasures) {
+  const std::filesystem::path file =
+      std::filesystem::temp_directory_path() / fmt::format("hpdlf_ranks_{}.sqlite", ::getpid());
+  const bool is_first = session().rank() == 0;
+  const Attrs none;
+  graph::OpCall add{&graph::op_registry().at("Add"), &none, {}, {}};
+  add.inputs.assign(2, {DType::f32, {4096}});
+  add.spec->infer(add);
+  const graph::TilingRule rule = graph::tiling_rule(add);
+  double mine = 0;
+  {
+    runtime::Calibration calibration(file, 1, &session());
+    mine = calibration.seconds(partition::kernel_call(add, rule, rule.iteration_space())).value();
+  }
+
+  const auto bits = std::bit_cast<std::uint64_t>(mine);
+  for (unsigned i = 0; i < 64; ++i) {
+    const bool is_set = ((bits >> i) & 1) != 0;
+    EXPECT_EQ(session().any(is_set), is_set) << "bit " << i << " differs between ranks";
+  }
+  EXPECT_GT(mine, 0);
+  EXPECT_EQ(std::filesystem::exists(file), is_first) << "only the first rank keeps them";
+  std::filesystem::remove(file);
 }
 
 /// A parameter in one tile a rank; each step adds the tile of the rank before (a ring of transfers).

@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include "base/atomic_file.hpp"
+#include "graph/tiling_rule.hpp"
+#include "runtime/measure.hpp"
 
 namespace hpdlf::runtime {
 namespace {
@@ -17,20 +19,28 @@ class CalibrateTest : public testing::Test {
     fs::create_directories(folder_);
   }
   void TearDown() override { fs::remove_all(folder_); }
-  [[nodiscard]] fs::path cache() const { return folder_ / "machine.json"; }
+  [[nodiscard]] fs::path cache() const { return folder_ / "machine.sqlite"; }
 
  private:
   fs::path folder_ = fs::temp_directory_path() / ("hpdlf_calibrate_" + std::to_string(::getpid()));
 };
 
-TEST_F(CalibrateTest, MeasuresPlausibleRatesUnlessItsCacheHoldsThoseOfThisMachine) {
-  write_file_atomically(
-      cache(),
-      std::string_view(
-          R"({"key": "another", "gflops_f32": 1e6, "gflops_bf16": 1e6, "gbytes_per_s": 1e6})"));
+const Attrs kNone;
 
-  const partition::Machine measured = calibrated_machine(1, 1, cache());
-  const partition::Machine again = calibrated_machine(2, 1, cache());
+/// y = x + x, or another elementwise operator of `inputs` operands.
+partition::KernelCall call_of(std::string_view op, std::int64_t elements, std::size_t inputs) {
+  graph::OpCall call{&graph::op_registry().at(op),
+                     &kNone,
+                     std::vector(inputs, graph::TensorType{DType::f32, {elements}}),
+                     {}};
+  call.spec->infer(call);
+  const graph::TilingRule rule = graph::tiling_rule(call);
+  return partition::kernel_call(call, rule, rule.iteration_space());
+}
+
+TEST_F(CalibrateTest, MeasuresPlausibleRatesUnlessItsFileHoldsThoseOfThisMachine) {
+  const partition::Machine measured = Calibration(cache(), 1).machine(1);
+  const partition::Machine again = Calibration(cache(), 1).machine(2);
 
   EXPECT_GT(measured.gflops_f32, 0.5);
   EXPECT_LT(measured.gflops_f32, 10000);
@@ -43,14 +53,70 @@ TEST_F(CalibrateTest, MeasuresPlausibleRatesUnlessItsCacheHoldsThoseOfThisMachin
   EXPECT_EQ(again.ranks, 2);
 }
 
+TEST_F(CalibrateTest, KeepsTheTimesOfKernels) {
+  const partition::KernelCall add = call_of("Add", 1 << 20, 2);
+  const auto first = Calibration(cache(), 1).seconds(add);
+  ASSERT_TRUE(first.has_value());
+  EXPECT_GT(*first, 12e6 / 1000e9) << "faster than 1000 GB/s";
+  EXPECT_LT(*first, 1);
+
+  EXPECT_EQ(Calibration(cache(), 1).seconds(add), first);
+  EXPECT_NE(Calibration(cache(), 2).seconds(add), first) << "taken from another number of workers";
+}
+
+TEST_F(CalibrateTest, TakesWhatAnotherProcessHasMeasuredMeanwhile) {
+  const partition::KernelCall add = call_of("Add", 1 << 10, 2);
+  Calibration early(cache(), 1);
+  const auto elsewhere = Calibration(cache(), 1).seconds(add);
+
+  EXPECT_EQ(early.seconds(add), elsewhere);
+}
+
+TEST_F(CalibrateTest, DoesNotKnowCallsThatNoKernelTakes) {
+  partition::KernelCall call = call_of("Add", 16, 2);
+  for (auto* operands : {&call.inputs, &call.outputs})
+    for (auto& operand : *operands) operand.dtype = DType::u8;
+
+  EXPECT_EQ(Calibration(cache(), 1).seconds(call), std::nullopt);
+  EXPECT_EQ(Calibration(cache(), 1).seconds(call), std::nullopt) << "read from the file";
+}
+
+TEST_F(CalibrateTest, MeasuresLongerCallsAsLonger) {
+  const double small = measure(call_of("Add", 1 << 12, 2), 1, 0.01);
+  const double large = measure(call_of("Add", 1 << 22, 2), 1, 0.01);
+
+  EXPECT_GT(large, 100 * small) << "1024 times the elements";
+}
+
+TEST_F(CalibrateTest, ForgetsWhatAnotherVersionMeasured) {
+  const std::string machine = "a processor";
+  KernelDatabase(cache(), machine, 1).add("Add", 0.25);
+
+  EXPECT_EQ(KernelDatabase(cache(), machine, 1).find("Add"), 0.25);
+  EXPECT_EQ(KernelDatabase(cache(), "another", 1).find("Add"), std::nullopt);
+  EXPECT_EQ(KernelDatabase(cache(), machine, 2).find("Add"), std::nullopt);
+}
+
+TEST_F(CalibrateTest, NamesAFileThatIsNoDatabase) {
+  write_file_atomically(cache(), std::string_view("no database, but long enough to be one: "
+                                                  "sixty, seventy, eighty, ninety, a hundred."));
+  try {
+    Calibration calibration(cache(), 1);
+    ADD_FAILURE() << "was opened";
+  } catch (const Error& error) {
+    EXPECT_NE(error.message().find(cache().string()), std::string::npos) << error.what();
+    EXPECT_NE(error.hint().find("remove it"), std::string::npos) << error.what();
+  }
+}
+
 TEST_F(CalibrateTest, SaysIfTheCacheCannotBeWritten) {
   write_file_atomically(cache(), std::string_view("a file, no folder"));
 
-  EXPECT_THROW((void)calibrated_machine(1, 1, cache() / "machine.json"), Error);
+  EXPECT_THROW((void)Calibration(cache() / "machine.sqlite", 1), Error);
 }
 
 TEST_F(CalibrateTest, RefusesAMachineWithoutWorkers) {
-  EXPECT_THROW((void)calibrated_machine(1, 0, cache()), Error);
+  EXPECT_THROW((void)Calibration(cache(), 0), Error);
 }
 
 }  // namespace
