@@ -7,7 +7,7 @@ namespace hpdlf::partition {
 namespace {
 
 /// Of the calls that are measured, where arithmetic or memory bounds them: outer axes beyond that only repeat what a kernel does.
-constexpr double kComputingSeconds = 5e-3, kStreamingSeconds = 1e-3;
+constexpr double kComputingSeconds = 3e-3, kStreamingSeconds = 1e-3;
 
 }  // namespace
 

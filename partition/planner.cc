@@ -1,6 +1,7 @@
 #include "partition/planner.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <fmt/format.h>
 #include <limits>
 #include <utility>
@@ -23,6 +24,9 @@ struct Candidate {
   std::size_t tasks = 0;
   int useful_workers = 0;
   std::size_t order = 0;  ///< of its proposal
+
+  /// The mean of both: measured times differ by noise, too, from plan to plan, and rooflines misjudge kernels.
+  [[nodiscard]] double estimate() const { return std::sqrt(seconds * rough_seconds); }
 };
 
 std::string mib(std::int64_t bytes) {
@@ -118,40 +122,26 @@ class Planner {
     std::vector<Candidate> rough = candidates(model_.without_times());
     const std::size_t proposals = rough.size();
     std::vector<Candidate> all = model_.has_times() ? measured(std::move(rough)) : std::move(rough);
-    std::stable_sort(all.begin(), all.end(),
-                     [](const Candidate& a, const Candidate& b) { return a.seconds < b.seconds; });
+    std::stable_sort(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) {
+      return a.estimate() < b.estimate();
+    });
     const auto first =
         std::find_if(all.begin(), all.end(), [&](const Candidate& c) { return fits(c); });
     if (first == all.end())
       fail_memory(*std::min_element(all.begin(), all.end(), less_bytes), "auto");
-    const auto best = best_of_equals(first, all.end());
+    constexpr double kTie =
+        1.005;  // closer than the cost model can tell: fewer tasks win, then the plainer strategy
+    const auto rank = [](const Candidate& c) { return std::pair(c.tasks, c.order); };
+    auto best = first;
+    for (auto c = first; c != all.end() && c->estimate() <= kTie * first->estimate(); ++c)
+      if (fits(*c) && rank(*c) < rank(*best)) best = c;
     const auto next = std::find_if(all.begin(), all.end(), [&](const Candidate& c) {
       return fits(c) && c.name != best->name;
     });
     std::string why = fmt::format("fastest of {} candidates", proposals);
     if (next != all.end())
-      why += fmt::format(", {} \"{}\" with {}",
-                         next->seconds < best->seconds ? "as far as can be told like" : "next is",
-                         next->name, ms(next->seconds));
+      why += fmt::format(", next is \"{}\" with {}", next->name, ms(next->seconds));
     return finish(std::move(*best), "auto", why);
-  }
-
-  /// What is as fast as the first, as far as measurements can tell, differs in how its tasks fit together: rooflines say that without
-  /// noise. What is equal there, too, has fewer tasks, or is the plainer strategy.
-  template <class Iterator>
-  Iterator best_of_equals(Iterator first, Iterator last) const {
-    constexpr double kMeasuredTie = 1.05, kRoughTie = 1.005;
-    std::vector<Iterator> equals;
-    for (auto c = first; c != last && c->seconds <= kMeasuredTie * first->seconds; ++c)
-      if (fits(*c)) equals.push_back(c);
-    double least = first->rough_seconds;
-    for (const auto c : equals) least = std::min(least, c->rough_seconds);
-    const auto rank = [](const Candidate& c) { return std::pair(c.tasks, c.order); };
-    auto best = last;
-    for (const auto c : equals)
-      if (c->rough_seconds <= kRoughTie * least && (best == last || rank(*c) < rank(*best)))
-        best = c;
-    return best;
   }
 
   static bool less_bytes(const Candidate& a, const Candidate& b) { return a.bytes < b.bytes; }

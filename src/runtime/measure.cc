@@ -100,8 +100,8 @@ double least_seconds(Runner& runner, double seconds) {
   };
   double least = timed(1);
   const int calls = static_cast<int>(std::ceil(kLeastSeconds / least));
-  double left = seconds;
-  for (int run = 0; run < kLeastRuns || left > 0; ++run) {
+  double left = seconds - least;
+  for (int run = 1; run < kLeastRuns || left > 0; ++run) {
     const double found = timed(calls);
     least = std::min(least, found);
     left -= calls * found;
