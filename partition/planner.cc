@@ -99,29 +99,31 @@ class Planner {
     return found;
   }
 
-  /// Of what rooflines predict the candidates that come near the fastest, with measured times, and all that do not fit in memory: kernels
-  /// are measured for these alone.
-  std::vector<Candidate> measured(std::vector<Candidate> rough) const {
+  /// Of candidates by rooflines those that come near the fastest, with measured times, and those that do not fit in memory as they are:
+  /// kernels are measured for what may be chosen. All as they are if none fits any more.
+  std::vector<Candidate> measured(const std::vector<Candidate>& rough) const {
     constexpr double kNear = 1.1;
     double least = std::numeric_limits<double>::infinity();
     for (const Candidate& c : rough)
       if (fits(c)) least = std::min(least, c.rough_seconds);
     std::vector<Candidate> near;
-    for (Candidate& c : rough) {
-      if (fits(c) && c.rough_seconds > kNear * least) continue;
-      near.push_back(evaluate(c.name, std::move(c.plan), model_));
+    bool one_fits = false;
+    for (const Candidate& c : rough) {
+      if (!fits(c)) near.push_back(c);
+      if (!fits(c) || c.rough_seconds > kNear * least) continue;
+      near.push_back(evaluate(c.name, c.plan, model_));
       near.back().order = c.order;
       near.back().rough_seconds = c.rough_seconds;
+      one_fits = one_fits || fits(near.back());
       spdlog::debug("plan \"{}\": {} by rooflines, {} as measured", c.name, ms(c.rough_seconds),
                     ms(near.back().seconds));
     }
-    return near;
+    return one_fits ? near : rough;
   }
 
   Plan search() const {
-    std::vector<Candidate> rough = candidates(model_.without_times());
-    const std::size_t proposals = rough.size();
-    std::vector<Candidate> all = model_.has_times() ? measured(std::move(rough)) : std::move(rough);
+    const std::vector<Candidate> rough = candidates(model_.without_times());
+    std::vector<Candidate> all = model_.has_times() ? measured(rough) : rough;
     std::stable_sort(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) {
       return a.estimate() < b.estimate();
     });
@@ -138,7 +140,7 @@ class Planner {
     const auto next = std::find_if(all.begin(), all.end(), [&](const Candidate& c) {
       return fits(c) && c.name != best->name;
     });
-    std::string why = fmt::format("fastest of {} candidates", proposals);
+    std::string why = fmt::format("fastest of {} candidates", rough.size());
     if (next != all.end())
       why += fmt::format(", next is \"{}\" with {}", next->name, ms(next->seconds));
     return finish(std::move(*best), "auto", why);

@@ -2,10 +2,12 @@
 """Times training steps of HP-DLF and PyTorch pair by pair and keeps the table of docs/performance.md (scripts/compare_pytorch.sh).
 
 A round runs ours and PyTorch in turn, once for each of PyTorch's modes. The best mode has the least median time; the ratio is the median
-over its pairs of PyTorch's time / ours, each a median of several steps. The column `promised` is a person's: it is kept, and --check fails
-where a ratio is below it.
+over its pairs of PyTorch's time / ours, each a median of several steps. Every kind of machine has a table of its own. The column `promised`
+is a person's: it is kept, and --check fails where a ratio is below what the table of this machine promises, or the first table where this
+machine has none.
 """
 import argparse
+import dataclasses
 import datetime
 import json
 import os
@@ -85,8 +87,12 @@ class Table:
     machine: str  # and versions: what must be equal for rows to stand beside each other
     rows: list
 
+    @property
+    def hardware(self):
+        return self.machine.split(";")[0]
+
     def text(self):
-        return "\n".join([BEGIN, f"Machine: {self.machine}.", "", HEAD, *(row.text() for row in self.rows), END])
+        return "\n".join([f"Machine: {self.machine}.", "", HEAD, *(row.text() for row in self.rows)])
 
 
 def parse_row(line):
@@ -98,31 +104,45 @@ def parse_row(line):
                None if m["promised"] == "-" else float(m["promised"]))
 
 
-def read_table(document):
+def read_tables(document):
     if BEGIN not in document or END not in document:
-        raise SystemExit(f"error: {DOCUMENT.name} has no lines `{BEGIN}` and `{END}`, between which the table goes")
-    lines = document.split(BEGIN)[1].split(END)[0].strip().split("\n")
-    machine = next((line[len("Machine: "):].rstrip(".") for line in lines if line.startswith("Machine: ")), "")
-    return Table(machine, [parse_row(line) for line in lines if line.startswith("| ") and not line.startswith("| net ")])
+        raise SystemExit(f"error: {DOCUMENT.name} has no lines `{BEGIN}` and `{END}`, between which the tables go")
+    tables = []
+    for line in document.split(BEGIN)[1].split(END)[0].strip().split("\n"):
+        if line.startswith("Machine: "):
+            tables.append(Table(line[len("Machine: "):].rstrip("."), []))
+        elif line.startswith("| ") and not line.startswith("| net "):
+            tables[-1].rows.append(parse_row(line))
+    return tables
 
 
-def write_table(document, table):
+def write_tables(document, tables):
     before, rest = document.split(BEGIN)
-    return before + table.text() + rest.split(END)[1]
+    return before + "\n".join([BEGIN, "\n\n".join(table.text() for table in tables), END]) + rest.split(END)[1]
 
 
-def merged(old, machine, rows):
-    """`old` with the new rows in the place of those of their names; the promises are kept."""
+def merged(tables, new):
+    """`tables` with the new rows in the place of those of their names in the table of that hardware; the promises are kept."""
+    old = next((table for table in tables if table.hardware == new.hardware), Table(new.machine, []))
     kept = {row.name: row for row in old.rows}
-    for row in rows:
-        row.promised = kept[row.name].promised if row.name in kept else None
-        kept[row.name] = row
-    left = [name for name in kept if name not in {row.name for row in rows}]
-    if left and old.machine != machine:
-        raise SystemExit(f"error: the rows {', '.join(left)} of {DOCUMENT.name} are of another machine or version ({old.machine}), not of "
-                         f"{machine}: measure all nets")
+    for row in new.rows:
+        kept[row.name] = dataclasses.replace(row, promised=kept[row.name].promised if row.name in kept else None)
+    left = [name for name in kept if name not in {row.name for row in new.rows}]
+    if left and old.machine != new.machine:
+        raise SystemExit(f"error: the rows {', '.join(left)} of {DOCUMENT.name} are of other versions ({old.machine}), not of "
+                         f"{new.machine}: measure all nets")
     order = [case.name for case in CASES]
-    return Table(machine, sorted(kept.values(), key=lambda row: order.index(row.name) if row.name in order else len(order)))
+    rows = sorted(kept.values(), key=lambda row: order.index(row.name) if row.name in order else len(order))
+    result = Table(new.machine, rows)
+    return [result if table is old else table for table in tables] + ([] if old in tables else [result])
+
+
+def promises_for(tables, machine):
+    """Row -> ratio: of this hardware, or of the first table without the rows that need instructions this machine lacks."""
+    own = next((table for table in tables if table.hardware == Table(machine, []).hardware), None)
+    rows = (own or tables[0]).rows
+    has_bf16 = own is not None or any(word in machine for word in ("bf16", "AMX"))
+    return {row.name: row.promised for row in rows if row.promised is not None and (has_bf16 or row.dtype != "bf16")}
 
 
 def broken_promises(rows, promised):
@@ -197,13 +217,14 @@ def main():
     a = parse_arguments()
     if a.self_test:
         sys.exit(0 if self_test() else 1)
-    old, cases = read_table(DOCUMENT.read_text()), chosen_cases(a.net)
+    cases = chosen_cases(a.net)
+    machine = machine_text(a.threads, a.hpdlf, a.torch_python)
+    tables = read_tables(DOCUMENT.read_text())
     if a.check:
-        promised = {row.name: row.promised for row in old.rows if row.promised is not None}
+        promised = promises_for(tables, machine)
         cases = [case for case in cases if case.name in promised]
         if not cases:
-            raise SystemExit(f"error: {DOCUMENT.name} promises nothing for these rows")
-    machine = machine_text(a.threads, a.hpdlf, a.torch_python)
+            raise SystemExit(f"error: {DOCUMENT.name} promises nothing for these rows on {machine}")
     date, load = datetime.date.today().isoformat(), os.getloadavg()[0]
     if load > BUSY_LOAD:
         date += ", busy"
@@ -215,15 +236,14 @@ def main():
         rows.append(measure(case, a.rounds,
                             lambda: last_json([a.hpdlf, "bench", "step", "--net", net, *options, "--dtype", case.dtype, "--json", *more]),
                             lambda mode: last_json([a.torch_python, ROOT / "scripts/torch_bench.py", net, mode, *options, *more]), date))
-    print(f"Machine: {machine}.\n\n{HEAD}")
-    print("\n".join(row.text() for row in rows))
+    print(Table(machine, rows).text())
     if a.check:
         broken = broken_promises(rows, promised)
         print("\n".join(["", *broken] if broken else ["", "every promised ratio is kept"]))
         sys.exit(1 if broken else 0)
     if not a.dry_run:
         document = DOCUMENT.read_text()  # someone may have edited it in the meantime
-        DOCUMENT.write_text(write_table(document, merged(read_table(document), machine, rows)))
+        DOCUMENT.write_text(write_tables(document, merged(read_tables(document), Table(machine, rows))))
         print(f"\n{DOCUMENT.relative_to(ROOT)} is written")
 
 
@@ -234,12 +254,14 @@ def self_test():
 
     row_a = Row("mlp", "f32", 1.25, 2.5, "eager", 2.0, 40, 1400, "2026-01-02", 1.8)
     row_b = Row("mlperf-64", "f32", 12345.0, 1.5e4, "cl", 1.22, 1784, 1699, "2026-01-02, busy")
-    document = f"before\n{Table('one, 2 threads', [row_b, row_a]).text()}\nafter\n"
-    old = read_table(document)
+    document = write_tables(f"before\n{BEGIN}\n{END}\nafter\n", [Table("one, 2 threads; 1.0", [row_b, row_a])])
+    old = read_tables(document)
     ours, theirs = iter([10, 20, 10, 20]), {"eager": iter([30, 50]), "compile": iter([25, 24])}
     case = Case("mlp", ("mlp",), modes=("eager", "compile"))
     measured = measure(case, 2, lambda: line(next(ours), 100), lambda mode: line(next(theirs[mode]), 200), "2026-03-04")
-    new = merged(old, "one, 2 threads", [measured])
+    new = merged(old, Table("one, 2 threads; 1.0", [measured]))
+    both = merged(old, Table("two; 1.0", [measured]))
+    bf16 = Row("mlp-bf16", "bf16", 1.0, 2.0, "bf16", 2.0, 40, 1400, "2026-01-02", 1.7)
 
     def fails(action):
         try:
@@ -249,15 +271,21 @@ def self_test():
         return False
 
     checks = {
-        "read back": write_table(document, old) == document and old.rows[1].promised == 1.8 and old.rows[0].promised is None,
-        "text around it": write_table(document, new).startswith("before\n") and write_table(document, new).endswith("\nafter\n"),
+        "read back": write_tables(document, old) == document and old[0].rows[1].promised == 1.8 and old[0].rows[0].promised is None,
+        "two tables": write_tables(document, read_tables(write_tables(document, both))) == write_tables(document, both),
+        "text around them": write_tables(document, new).startswith("before\n") and write_tables(document, new).endswith("\nafter\n"),
         "best mode, median of its pairs": (measured.mode, measured.torch_ms, measured.ratio) == ("compile", 24.5, (25 / 20 + 24 / 20) / 2),
-        "date": (old.rows[0].date, new.rows[1].date) == ("2026-01-02, busy", "2026-03-04"),
+        "date": (old[0].rows[0].date, new[0].rows[1].date) == ("2026-01-02, busy", "2026-03-04"),
         "memory": (measured.ours_mib, measured.torch_mib) == (100, 200),
-        "replaced by name, promise kept": [r.name for r in new.rows] == ["mlperf-64", "mlp"] and new.rows[1].promised == 1.8,
+        "replaced by name": [[r.name for r in table.rows] for table in new] == [["mlperf-64", "mlp"]],
+        "promise kept": (new[0].rows[1].ratio, new[0].rows[1].promised) == (measured.ratio, 1.8),
+        "another machine": [[r.name for r in table.rows] for table in both] == [["mlperf-64", "mlp"], ["mlp"]],
         "broken promise": broken_promises([measured], {"mlp": 1.8}) == ["mlp: ratio 1.23, promised 1.8"],
         "kept promise": broken_promises([measured], {"mlp": 1.2}) == [],
-        "another machine": fails(lambda: merged(old, "two", [measured])),
+        "own promises": promises_for([Table("a; 1", [row_a]), Table("b; 1", [bf16])], "b; 2") == {"mlp-bf16": 1.7},
+        "promises of another machine": promises_for([Table("a; 1", [row_a, bf16])], "b, AVX2; 1") == {"mlp": 1.8},
+        "its bf16": promises_for([Table("a; 1", [row_a, bf16])], "b, AVX-512 with bf16; 1") == {"mlp": 1.8, "mlp-bf16": 1.7},
+        "another version": fails(lambda: merged(old, Table("one, 2 threads; 2.0", [measured]))),
         "another net": fails(lambda: measure(case, 1, lambda: line(1, 1), lambda mode: line(1, 1, params=6), "")),
         "bad row": fails(lambda: parse_row("| mlp | f32 | fast |")),
     }

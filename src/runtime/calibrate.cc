@@ -19,7 +19,7 @@ namespace {
 
 constexpr int kVersion =
     3;  ///< of the measurements and the kernels; those of another are made anew
-constexpr double kRateSeconds = 0.5;      ///< a rate is measured for; three of them
+constexpr double kRateSeconds = 0.5;     ///< a rate is measured for; three of them
 constexpr double kKernelSeconds = 6e-3;  ///< a kernel is
 constexpr std::int64_t kMostBytes = std::int64_t{512} << 20;  ///< of its operands
 constexpr std::int64_t kChannels = 32;  ///< of the convolution: the top levels of the bundled nets
@@ -30,24 +30,27 @@ constexpr double kUsableMemory =
 constexpr double kUnknown = 0;
 constexpr double kImpossible = std::numeric_limits<double>::infinity();
 
-/// A call of a whole operator, and the attributes it refers to.
-struct WholeCall {
-  Attrs attrs;
-  partition::KernelCall call;
-  double flops = 0;
-};
+/// A call of a whole operator with the attributes that it refers to.
+class WholeCall {
+ public:
+  WholeCall(std::string_view op, const Attrs& attrs, const std::vector<graph::TensorType>& inputs)
+      : spec_(graph::op_registry().at(op)), attrs_(complete_attrs(spec_, attrs)) {
+    graph::OpCall call{&spec_, &attrs_, inputs, {}};
+    spec_.infer(call);
+    const graph::TilingRule rule = graph::tiling_rule(call);
+    call_ = partition::kernel_call(call, rule, rule.iteration_space());
+  }
+  WholeCall(const WholeCall&) = delete;
+  WholeCall& operator=(const WholeCall&) = delete;
 
-WholeCall whole_call(std::string_view op, const Attrs& attrs,
-                     const std::vector<graph::TensorType>& inputs) {
-  const graph::OpSpec& spec = graph::op_registry().at(op);
-  WholeCall result{complete_attrs(spec, attrs), {}};
-  graph::OpCall call{&spec, &result.attrs, inputs, {}};
-  spec.infer(call);
-  const graph::TilingRule rule = graph::tiling_rule(call);
-  result.call = partition::kernel_call(call, rule, rule.iteration_space());
-  result.flops = graph::cost_of(call).flops;
-  return result;
-}
+  [[nodiscard]] const partition::KernelCall& call() const { return call_; }
+  [[nodiscard]] double flops() const { return cost_of(call_).flops; }
+
+ private:
+  const graph::OpSpec& spec_;
+  Attrs attrs_;
+  partition::KernelCall call_;
+};
 
 std::string processor_name() {
   std::ifstream info("/proc/cpuinfo");
@@ -96,13 +99,12 @@ partition::Machine Calibration::machine(int ranks) {
   const auto gflops = [&](DType dtype) {
     const Attrs same_size{{"kernel_shape", std::vector<std::int64_t>(3, 3)},
                           {"pads", std::vector<std::int64_t>(6, 1)}};
-    const WholeCall conv = whole_call("Conv", same_size,
-                                      {{dtype, {1, kVoxels[0], kVoxels[1], kVoxels[2], kChannels}},
-                                       {dtype, {kChannels, 3, 3, 3, kChannels}}});
-    return 1e-9 * conv.flops / time_of(conv.call, kRateSeconds);
+    const WholeCall conv("Conv", same_size,
+                         {{dtype, {1, kVoxels[0], kVoxels[1], kVoxels[2], kChannels}},
+                          {dtype, {kChannels, 3, 3, 3, kChannels}}});
+    return 1e-9 * conv.flops() / time_of_rate(conv.call());
   };
-  const WholeCall copy =
-      whole_call("Copy", {}, {{DType::f32, {kStreamBytes / std::int64_t{sizeof(float)}}}});
+  const WholeCall copy("Copy", {}, {{DType::f32, {kStreamBytes / std::int64_t{sizeof(float)}}}});
   partition::Machine machine;
   machine.name = processor_;
   machine.ranks = ranks;
@@ -110,9 +112,15 @@ partition::Machine Calibration::machine(int ranks) {
   machine.memory_bytes = usable_memory();
   machine.gflops_f32 = gflops(DType::f32);
   machine.gflops_bf16 = gflops(DType::bf16);
-  machine.gbytes_per_s =
-      2e-9 * kStreamBytes / time_of(copy.call, kRateSeconds);  // read and written
+  machine.gbytes_per_s = 2e-9 * kStreamBytes / time_of_rate(copy.call());  // read and written
   return machine;
+}
+
+double Calibration::time_of_rate(const partition::KernelCall& call) {
+  const double seconds = time_of(call, kRateSeconds);
+  HPDLF_CHECK(seconds < kImpossible, "this machine cannot be measured: it cannot run {}",
+              to_string(call));
+  return seconds;
 }
 
 std::optional<double> Calibration::seconds(const partition::KernelCall& call) {

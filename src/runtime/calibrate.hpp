@@ -33,6 +33,7 @@ class Calibration final : public partition::KernelTimes {
 
  private:
   [[nodiscard]] double time_of(const partition::KernelCall& call, double duration);
+  [[nodiscard]] double time_of_rate(const partition::KernelCall& call);
   [[nodiscard]] double measured(const partition::KernelCall& call, const std::string& name,
                                 double duration);
   [[nodiscard]] double of_first_rank(double value) const;
