@@ -204,13 +204,15 @@ def parse_arguments():
 
 
 def chosen_cases(names):
-    def is_meant(case, name):
-        return case.name == name or case.name.startswith(name + "-")
-
-    for name in names:
-        if not any(is_meant(case, name) for case in CASES):
+    def meant(name):
+        """The row of that name, else those of the net."""
+        found = [case for case in CASES if case.name == name] or [case for case in CASES if case.name.startswith(name + "-")]
+        if not found:
             raise SystemExit(f"error: there is no row `{name}`; the rows are {', '.join(case.name for case in CASES)}")
-    return [case for case in CASES if not names or any(is_meant(case, name) for name in names)]
+        return found
+
+    chosen = [case for name in names for case in meant(name)]
+    return [case for case in CASES if not names or case in chosen]
 
 
 def main():
@@ -285,6 +287,8 @@ def self_test():
         "own promises": promises_for([Table("a; 1", [row_a]), Table("b; 1", [bf16])], "b; 2") == {"mlp-bf16": 1.7},
         "promises of another machine": promises_for([Table("a; 1", [row_a, bf16])], "b, AVX2; 1") == {"mlp": 1.8},
         "its bf16": promises_for([Table("a; 1", [row_a, bf16])], "b, AVX-512 with bf16; 1") == {"mlp": 1.8, "mlp-bf16": 1.7},
+        "a row": [c.name for c in chosen_cases(["mlperf-64"])] == ["mlperf-64"],
+        "a net's rows": [c.name for c in chosen_cases(["gpt2-4x64-bf16", "cicek"])] == ["cicek-64", "cicek-64-bf16", "gpt2-4x64-bf16"],
         "another version": fails(lambda: merged(old, Table("one, 2 threads; 2.0", [measured]))),
         "another net": fails(lambda: measure(case, 1, lambda: line(1, 1), lambda mode: line(1, 1, params=6), "")),
         "bad row": fails(lambda: parse_row("| mlp | f32 | fast |")),

@@ -66,11 +66,11 @@ runtime::StepInputs place_content(const Fixture& fixture, const Graph& graph,
 Fixture gradients(const Fixture& fixture, const std::string& net_name, std::int64_t size,
                   const std::string& math) {
   const apps::BenchNet net = apps::make_bench_net(net_name, {.size = size});
-  fetch_gradients(*net.graph);
   runtime::Session session;
   const partition::CostModel model = apps::measured_model(session, 0);
   train::complete_training_graph(*net.graph, net.loss, net.optimizer,
                                  {graph::math_from(math), apps::effort_of(model)});
+  fetch_gradients(*net.graph);
   const apps::PlannedStep step = apps::plan_step(net.graph, model, {});
   runtime::Executor executor(session, step.tasks, model);
   const runtime::StepInputs inputs = place_content(fixture, *net.graph, executor);
