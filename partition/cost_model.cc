@@ -58,6 +58,7 @@ double CostModel::slowness(const graph::OpCall& call, const graph::TilingRule& r
 }
 
 void set_slowness(TaskGraph& graph, const CostModel& model) {
+  if (!model.has_times()) return;
   graph::NodeId node = graph::kNone;
   graph::OpCall call;
   graph::TilingRule rule;

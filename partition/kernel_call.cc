@@ -22,20 +22,13 @@ std::string to_string(const std::vector<KernelCall::Operand>& operands) {
   return text;
 }
 
-/// Rows of input 0: its elements over those of its last dimension.
-std::int64_t rows(const graph::TilingRule& rule, const Box& tile) {
-  std::int64_t count = 1;
+/// Factors of the dimensions of operand 0 without the last: a product's rows.
+std::vector<int> row_factors(const graph::TilingRule& rule) {
   const graph::OperandMap& first = rule.inputs.empty() ? rule.outputs[0] : rule.inputs[0];
+  std::vector<int> factors;
   for (std::size_t i = 0; i + 1 < first.size(); ++i)
-    if (first[i].factor >= 0) count *= tile.extents()[first[i].factor];
-  return count;
-}
-
-bool is_outer(const graph::TilingRule& rule, int factor) {
-  const graph::OperandMap& first = rule.inputs.empty() ? rule.outputs[0] : rule.inputs[0];
-  for (std::size_t i = 0; i + 1 < first.size(); ++i)
-    if (first[i].factor == factor) return true;
-  return false;
+    if (first[i].factor >= 0) factors.push_back(first[i].factor);
+  return factors;
 }
 
 }  // namespace
@@ -74,15 +67,17 @@ Box sample_of(const graph::TilingRule& rule, const Box& tile,
               const std::function<double(const Box&)>& seconds, double enough) {
   constexpr std::int64_t kRows = 256;   // a product of so many is as fast as one of more
   constexpr std::int64_t kAligned = 4;  // Winograd's tiles stay whole
+  const std::vector<int> outer = row_factors(rule);
   Box sample = tile;
   for (int f = 0; f < sample.rank(); ++f) {
     const graph::Factor& factor = rule.factors[static_cast<std::size_t>(f)];
     const std::int64_t extent = tile.hi[f] - tile.lo[f];
     const double now = seconds(sample);
     if (factor.kind != graph::Factor::Kind::whole && extent > 1 && now > enough) {
-      const std::int64_t least =
-          is_outer(rule, f) ? (kRows * extent + rows(rule, sample) - 1) / rows(rule, sample)
-                            : kRows;
+      std::int64_t rows = 1;
+      for (const int row : outer) rows *= sample.hi[row] - sample.lo[row];
+      const bool is_outer = std::find(outer.begin(), outer.end(), f) != outer.end();
+      const std::int64_t least = is_outer ? (kRows * extent + rows - 1) / rows : kRows;
       auto kept = static_cast<std::int64_t>(static_cast<double>(extent) * enough / now);
       if (kept > kAligned) kept -= kept % kAligned;
       kept = std::clamp<std::int64_t>(kept, std::min(least, extent), extent);
