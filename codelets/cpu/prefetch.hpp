@@ -8,11 +8,34 @@
 
 namespace hpdlf::codelets {
 
+/// Lines `stride` floats apart, to the first level.
+template <std::int64_t stride, int count>
+inline void prefetch_lines(const float* first) {
+  constexpr int kRead = 0, kFirstLevel = 3;
+#pragma GCC unroll 16
+  for (int i = 0; i < count; ++i) __builtin_prefetch(first + i * stride, kRead, kFirstLevel);
+}
+
 /// Planes of rows of dense memory; strides and lengths in bytes.
 struct RowsToPrefetch {
   const std::byte* base = nullptr;
   std::int64_t planes = 0, plane_stride = 0, rows = 0, row_stride = 0, row_bytes = 0;
 };
+
+/// Rows of `rows` x `columns` positions in `planes` planes of an activation, from `first` on; strides in elements, channels are dense.
+template <class T>
+[[nodiscard]] RowsToPrefetch rows_to_prefetch(const T* first,
+                                              const std::array<std::int64_t, 3>& strides,
+                                              std::int64_t planes, std::int64_t rows,
+                                              std::int64_t columns) {
+  constexpr auto kSize = static_cast<std::int64_t>(sizeof(T));
+  return {.base = reinterpret_cast<const std::byte*>(first),
+          .planes = planes,
+          .plane_stride = strides[0] * kSize,
+          .rows = rows,
+          .row_stride = strides[1] * kSize,
+          .row_bytes = columns * strides[2] * kSize};
+}
 
 /// Walks over regions a few cache lines at a time.
 class Prefetcher {

@@ -232,21 +232,6 @@ struct Part {
   std::int64_t first = 0, count = 0, z = 0, z_end = 0;
 };
 
-/// Rows of `rows` x `columns` positions in `planes` planes of x or y, from `first` on.
-template <class T>
-[[nodiscard]] RowsToPrefetch rows_to_prefetch(const T* first,
-                                              const std::array<std::int64_t, 3>& strides,
-                                              std::int64_t planes, std::int64_t rows,
-                                              std::int64_t columns) {
-  constexpr auto kSize = static_cast<std::int64_t>(sizeof(T));
-  return {.base = reinterpret_cast<const std::byte*>(first),
-          .planes = planes,
-          .plane_stride = strides[0] * kSize,
-          .rows = rows,
-          .row_stride = strides[1] * kSize,
-          .row_bytes = columns * strides[2] * kSize};
-}
-
 /// Transforms x, of type T, where the walk goes and calls `work.run<pass>(part, next, walk)` when the inputs of a part are transformed to a
 /// pass's points; `next` is the part after it in the last pass, or nullptr.
 template <class T, class Work>

@@ -23,6 +23,10 @@ inline constexpr std::int64_t kCachedBytes = std::int64_t{1}
 [[nodiscard]] constexpr std::int64_t blocks_of(std::int64_t n, std::int64_t size) {
   return (n + size - 1) / size;
 }
+/// At most `most`, such that the parts of `all` are of about equal size.
+[[nodiscard]] constexpr std::int64_t even(std::int64_t all, std::int64_t most) {
+  return blocks_of(all, blocks_of(all, most));
+}
 
 /// What is done to x while it is read: z = (x - shift) * scale + offset, negative z times `slope`; nothing where shift is nullptr.
 struct Normalization {
@@ -40,6 +44,13 @@ struct Normalization {
     const std::string& activation = attrs.string("activation");
     if (activation == "Relu") slope = 0;
     if (activation == "LeakyRelu") slope = static_cast<float>(attrs.real("alpha"));
+  }
+  /// Leaves the first `channels` out.
+  void skip(std::int64_t channels) {
+    if (shift == nullptr) return;
+    shift += channels;
+    scale += channels;
+    offset += channels;
   }
 };
 
@@ -96,6 +107,19 @@ struct Problem {
       x_strides[at] = tile.wide.strides[i + 1];
       y_strides[at] = narrow.strides[i + 1];
     }
+  }
+
+  /// The same of channels [c0, c0 + c_count) of x and [k0, k0 + k_count) of y.
+  [[nodiscard]] Problem channels(std::int64_t c0, std::int64_t c_count, std::int64_t k0,
+                                 std::int64_t k_count) const {
+    const auto size = static_cast<std::int64_t>(size_of(dtype));
+    Problem part = *this;
+    part.x = static_cast<std::byte*>(x) + c0 * size;
+    part.y = static_cast<std::byte*>(y) + k0 * size;
+    part.c = c_count;
+    part.k = k_count;
+    part.normalization.skip(c0);
+    return part;
   }
 
   /// Plane `z` of sample `sample` of x; `T` is the element type of x and y.
@@ -180,12 +204,6 @@ struct Blocking {
   std::int64_t window_floats = 0;           ///< of what is transformed, but not yet along W
 
   [[nodiscard]] std::int64_t tiles() const { return rows * columns; }
-
- private:
-  /// At most `most`, such that the parts of `all` are of about equal size.
-  static std::int64_t even(std::int64_t all, std::int64_t most) {
-    return blocks_of(all, blocks_of(all, most));
-  }
 };
 
 /// Of the convolution.
@@ -193,8 +211,20 @@ struct Blocking {
   return {p, kCachedBytes, kFewTiles};
 }
 
-/// Of the gradient by the weights: the sums of all pairs of channels are read and written once a block. They may be several times larger than
-/// L2, and then a block that outgrows it costs less: so many tiles that their transforms are three times the sums of a pass.
+/// body(channels of the gradient by the weights that are formed together, the first c, the first k). The sums of all their pairs pass by once
+/// a block; those of more than 64 x 64 would wait for L3, which takes longer than transforming x and dy again.
+template <class Body>
+void for_each_channel_block(const Problem& p, const Body& body) {
+  constexpr std::int64_t kMostLines = 4;
+  const std::int64_t c_step = even(p.c_lines(), kMostLines) * kLine;
+  const std::int64_t k_step = even(p.k_lines(), kMostLines) * kLine;
+  for (std::int64_t c = 0; c < p.c; c += c_step)
+    for (std::int64_t k = 0; k < p.k; k += k_step)
+      body(p.channels(c, std::min(c_step, p.c - c), k, std::min(k_step, p.k - k)), c, k);
+}
+
+/// Of such channels. Their sums may be several times larger than L2, and then a block that outgrows it costs less: so many tiles that their
+/// transforms are three times the sums of a pass.
 [[nodiscard]] inline Blocking grad_weight_blocking(const Problem& p) {
   constexpr std::int64_t kManyTiles = 128, kTransformsToSums = 3;
   const std::int64_t lines = p.c_lines() + p.k_lines(), pairs = p.c_lines() * p.k_lines();

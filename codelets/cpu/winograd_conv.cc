@@ -26,6 +26,9 @@ constexpr int kMostRows = HWY_TARGET <= HWY_AVX3 ? 14 : 6;
 /// sums of 64 halves what gradients lose, and takes 1-2 % of the time.
 constexpr std::int64_t kSummedTerms = 64;
 
+/// Factors of so many terms and more are streamed, and fetched so many lines of weights ahead: measured.
+constexpr std::int64_t kStreamedTerms = 128, kLinesAhead = 12;
+
 /// Factors of a product that is summed over taps and channels: rows of 16 channels of x, lines of weights.
 struct Product {
   const float* x[kMostTaps];        // row 0, channel 0 of each tap
@@ -60,7 +63,8 @@ struct Sums {
 };
 
 /// out[row][vector] = sum over taps and channels of x[row][channel] * weights[channel][vector]; a row is a tile, kRow floats from the next.
-template <std::int64_t kRow, int kRows, int kVectors>
+/// Factors that are `kStreamed` do not wait in the caches: the next are fetched meanwhile, so far ahead as memory is slow.
+template <std::int64_t kRow, int kRows, int kVectors, bool kStreamed>
 HWY_NOINLINE void multiply(const Product& p, const std::int64_t row0, float* HWY_RESTRICT out) {
   const F32 d;
   Sums<kRow, kRows, kVectors> sums;
@@ -72,10 +76,15 @@ HWY_NOINLINE void multiply(const Product& p, const std::int64_t row0, float* HWY
     const float* HWY_RESTRICT w = p.weights[t];
     for (std::int64_t left = p.channels; left > 0; left -= kLine, x += p.x_line) {
       const std::int64_t count = std::min(left, kLine);
+      if constexpr (kStreamed) prefetch_lines<kRow, kRows>(x + p.x_line);
 #pragma GCC unroll 4
       for (std::int64_t c = 0; c < count; ++c, w += kLine) {
         VF32 ws[kVectors];
-        for (int v = 0; v < kVectors; ++v) ws[v] = hn::LoadU(d, w + v * p.weight_vector);
+        for (int v = 0; v < kVectors; ++v) {
+          const float* from = w + v * p.weight_vector;
+          ws[v] = hn::LoadU(d, from);
+          if constexpr (kStreamed) prefetch_lines<1, 1>(from + kLinesAhead * kLine);
+        }
 #pragma GCC unroll 16
         for (int r = 0; r < kRows; ++r) {
           const VF32 xs = hn::Set(d, x[r * kRow + c]);
@@ -94,14 +103,22 @@ HWY_NOINLINE void multiply(const Product& p, const std::int64_t row0, float* HWY
 }
 
 using Multiply = void (*)(const Product&, std::int64_t, float*);
-template <bool kCubic, int kVectors, std::size_t... kRows>
-constexpr std::array<Multiply, sizeof...(kRows)> multiply_table(std::index_sequence<kRows...>) {
-  return {multiply<Points::floats_of_tile(kCubic), static_cast<int>(kRows) + 1, kVectors>...};
+using MultiplyTable = std::array<Multiply, static_cast<std::size_t>(kMostRows)>;
+template <bool kCubic, int kVectors, bool kStreamed, std::size_t... kRows>
+constexpr MultiplyTable multiply_table(std::index_sequence<kRows...>) {
+  return {multiply<Points::floats_of_tile(kCubic), static_cast<int>(kRows) + 1, kVectors,
+                   kStreamed>...};
 }
+template <bool kCubic, int kVectors, bool kStreamed>
+constexpr MultiplyTable kMultiply =
+    multiply_table<kCubic, kVectors, kStreamed>(std::make_index_sequence<kMostRows>());
+
+/// [rows - 1]
 template <bool kCubic>
-constexpr auto kMultiplyOne = multiply_table<kCubic, 1>(std::make_index_sequence<kMostRows>());
-template <bool kCubic>
-constexpr auto kMultiplyTwo = multiply_table<kCubic, 2>(std::make_index_sequence<kMostRows>());
+[[nodiscard]] const MultiplyTable& multiply_table(bool is_pair, bool is_streamed) {
+  if (is_streamed) return is_pair ? kMultiply<kCubic, 2, true> : kMultiply<kCubic, 1, true>;
+  return is_pair ? kMultiply<kCubic, 2, false> : kMultiply<kCubic, 1, false>;
+}
 
 /// Inverse transform of a block's layer: adds `bias`, and to what is there with `accumulate`. Where D is transformed every pass brings its
 /// part: the sums of a tile, [4][4][4][16], are kept until the last.
@@ -289,8 +306,9 @@ class ForwardWork {
 
   void multiply_rows(const Product& product, bool is_pair, std::int64_t rows, float* out,
                      Prefetcher& prefetcher) const {
-    const auto& table = p_.points.is_cubic ? (is_pair ? kMultiplyTwo<true> : kMultiplyOne<true>)
-                                           : (is_pair ? kMultiplyTwo<false> : kMultiplyOne<false>);
+    const bool is_streamed = product.taps * product.channels >= kStreamedTerms;
+    const MultiplyTable& table = p_.points.is_cubic ? multiply_table<true>(is_pair, is_streamed)
+                                                    : multiply_table<false>(is_pair, is_streamed);
     const std::int64_t groups = blocks_of(rows, kMostRows);
     for (std::int64_t g = 0; g < groups; ++g) {
       const std::int64_t lo = rows * g / groups, hi = rows * (g + 1) / groups;

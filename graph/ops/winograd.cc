@@ -152,6 +152,8 @@ constexpr double kTransformFlops = 800, kCubicTransformFlops = 5500;
 /// Transformed weights (or the sums of their gradient) of this many bytes double the time of the products while they pass by once for
 /// every few tiles: measured. Smaller ones stay in the caches.
 constexpr double kStreamedBytes = 32 << 20;
+/// Channels of x and of dy that a weight gradient multiplies together.
+constexpr std::int64_t kTogether = 64;
 
 /// Axes of an activation that are transformed: the last ones before the channels.
 int first_transformed(const OpCall& call, const Extents& y) {
@@ -179,30 +181,37 @@ double input_tiles(const OpCall& call, const Extents& x, const Extents& y) {
 
 /// @param y what is tiled: the output, or for a gradient by weights dy
 /// @param streams how often the points of all pairs of channels are read or written for a few tiles
-double winograd_flops(const OpCall& call, const Extents& y, int streams) {
+/// @param most channels of x, and of y, that are multiplied together; the transforms of one are computed once for so many of the other
+double winograd_flops(const OpCall& call, const Extents& y, int streams, std::int64_t most) {
   const Extents& x = call.input(0).extents;
   const std::int64_t c = x.back(), k = y.back();
   const bool is_3d = is_cubic(*call.attrs);
-  const auto products = static_cast<double>(points(*call.attrs) * c * k);
-  const double streaming = is_3d ? streams * sizeof(float) * products / kStreamedBytes : 0;
+  const auto pairs = [&](std::int64_t cs, std::int64_t ks) {
+    return static_cast<double>(points(*call.attrs) * cs * ks);
+  };
+  const double products = pairs(c, k), together = pairs(std::min(c, most), std::min(k, most));
+  const double streaming = is_3d ? streams * sizeof(float) * together / kStreamedBytes : 0;
   const auto taps =
       static_cast<double>(is_3d ? 1 : direct_taps(call.attrs->integers("kernel_shape")));
-  const double lines_of_tile =
-      input_tiles(call, x, y) * static_cast<double>(lines(c)) + static_cast<double>(lines(k));
+  const auto transforms = [&](std::int64_t channels, std::int64_t others) {
+    return static_cast<double>(lines(channels) * ((others + most - 1) / most));
+  };
+  const double lines_of_tile = input_tiles(call, x, y) * transforms(c, k) + transforms(k, c);
   return tiles(call, y) *
          (2 * taps * products * (1 + streaming) +
           (is_3d ? kCubicTransformFlops : kTransformFlops) * kLine * lines_of_tile);
 }
 
 Cost winograd_conv_cost(const OpCall& call) {
+  const Extents& y = call.output(0).extents;
   Cost cost = streaming_cost(call, 0);
-  cost.flops = winograd_flops(call, call.output(0).extents, 1);
+  cost.flops = winograd_flops(call, y, 1, std::max(call.input(0).extents.back(), y.back()));
   return cost;
 }
 
 Cost winograd_grad_weight_cost(const OpCall& call) {
   Cost cost = streaming_cost(call, 0);
-  cost.flops = winograd_flops(call, call.inputs.back().extents, 2);
+  cost.flops = winograd_flops(call, call.inputs.back().extents, 2, kTogether);
   return cost;
 }
 

@@ -1,4 +1,5 @@
 // Winograd convolutions: the same references as for direct ones, on weights transformed by matrices in double precision.
+#include <array>
 #include <cmath>
 
 #include "base/window.hpp"
@@ -13,13 +14,22 @@ constexpr std::int64_t kDepthPoints[kPoints] = {0, 5, 1,
                                                 2, 3, 4};  ///< as the kernels' passes take them
 
 /// G of F(4, 3) with the points 0, +-sqrt(1/2), +-sqrt(2), inf: row (1, p, p^2) / product over the other points q of (p - q).
-double g_matrix(std::int64_t i, std::int64_t j) {
+std::array<std::array<double, kTaps>, kPoints> make_g_matrix() {
   const double points[] = {0, std::sqrt(0.5), -std::sqrt(0.5), std::sqrt(2.0), -std::sqrt(2.0)};
-  if (i == 5) return j == 2 ? 1 : 0;
-  double norm = 1;
-  for (std::int64_t q = 0; q < 5; ++q)
-    if (q != i) norm *= points[i] - points[q];
-  return std::pow(points[i], static_cast<double>(j)) / norm;
+  std::array<std::array<double, kTaps>, kPoints> g{};
+  g[kPoints - 1] = {0, 0, 1};
+  for (std::size_t i = 0; i + 1 < kPoints; ++i) {
+    double norm = 1;
+    for (std::size_t q = 0; q + 1 < kPoints; ++q)
+      if (q != i) norm *= points[i] - points[q];
+    g[i] = {1 / norm, points[i] / norm, points[i] * points[i] / norm};
+  }
+  return g;
+}
+
+double g_matrix(std::int64_t i, std::int64_t j) {
+  static const auto g = make_g_matrix();
+  return g[static_cast<std::size_t>(i)][static_cast<std::size_t>(j)];
 }
 
 /// 1-based on the four dimensions [K, D, 3, 3, C] that a 2-D weight has too (D = 1).
@@ -109,6 +119,7 @@ std::vector<Geometry> geometries() {
       {"3d_two_blocks_of_tiles", {1, 2, 30, 34, 8}, {1, 2, 30, 34, 8}, {3, 3, 3}, Ints(6, 1)},
       {"3d_many_planes", {1, 37, 3, 3, 24}, {1, 37, 3, 3, 8}, {3, 3, 3}, Ints(6, 1)},
       {"3d_a_ring_of_planes", {1, 14, 34, 17, 8}, {1, 14, 34, 17, 8}, {3, 3, 3}, Ints(6, 1)},
+      {"3d_blocks_of_channels", {1, 2, 3, 5, 66}, {1, 2, 3, 5, 80}, {3, 3, 3}, Ints(6, 1)},
       {"2d", {3, 9, 11, 5}, {3, 9, 11, 18}, {3, 3}, Ints(4, 1)},
       {"2d_asymmetric_pads", {1, 8, 7, 3}, {1, 8, 9, 4}, {3, 3}, {1, 0, 1, 4}}};
   const std::size_t direct = table.size();
@@ -316,7 +327,9 @@ std::vector<OpCase> winograd_cases() {
   }
   for (const auto& g : geometries()) {
     const bool is_odd = g.name.starts_with("3d_odd"), is_2d = g.name == "2d";
-    if (!is_odd && !is_2d && !g.name.starts_with("3d_two_blocks_of_tiles")) continue;
+    if (!is_odd && !is_2d && !g.name.starts_with("3d_two_blocks_of_tiles") &&
+        !g.name.starts_with("3d_blocks_of_channels"))
+      continue;
     for (OpCase c : {conv_case(g, is_2d), grad_weight_case(g)}) {
       normalize_input(c, is_2d ? 1 : g.x[0], is_odd ? "Relu" : is_2d ? "LeakyRelu" : "");
       cases.push_back(std::move(c));
