@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "codelets/cpu/conv_grad_weight.hpp"
+#include "codelets/cpu/prefetch.hpp"
 #include "hwy/foreach_target.h"
 // Per target, hence after foreach_target.h.
 #include "codelets/cpu/simd-inl.hpp"
@@ -85,7 +86,7 @@ class ChannelPass {
     blocks_ = (p.k + most - 1) / most;
     block_floats_ = p.taps() * most * kChannels;
     // Longer strips amortise the sums' way through memory; more rows than that only need more cache.
-    constexpr std::int64_t kStrip = 96;
+    constexpr std::int64_t kStrip = 192;
     row_group_ = std::clamp<std::int64_t>(kStrip / p.axes[2].narrow, 1, p.axes[1].narrow);
   }
 
@@ -110,14 +111,37 @@ class ChannelPass {
     for (std::int64_t n = 0; n < p_.n; ++n)
       for (std::int64_t d = 0; d < p_.axes[0].narrow; ++d)
         for (std::int64_t h = 0; h < p_.axes[1].narrow; h += row_group_) {
-          const Range rows{h, std::min(h + row_group_, p_.axes[1].narrow)};
+          const Range rows = group_from(h);
+          Prefetcher prefetcher;
+          if (rows.hi < p_.axes[1].narrow)
+            add_rows(prefetcher, n, d, group_from(rows.hi));
+          else if (d + 1 < p_.axes[0].narrow)
+            add_rows(prefetcher, n, d + 1, group_from(0));
+          prefetcher.spread_over(blocks.size() * p_.taps());
           for (std::int64_t b = blocks.lo; b < blocks.hi; ++b)
-            sum_rows(n, d, rows, block_of(p_.k, blocks_, b), sums_of(b - blocks.lo));
+            sum_rows(n, d, rows, block_of(p_.k, blocks_, b), sums_of(b - blocks.lo), prefetcher);
         }
   }
 
+  [[nodiscard]] Range group_from(std::int64_t h) const {
+    return {h, std::min(h + row_group_, p_.axes[1].narrow)};
+  }
+
+  /// Adds what a group of rows reads, where that is whole rows of x and each is used for several taps.
+  void add_rows(Prefetcher& prefetcher, std::int64_t n, std::int64_t d, Range rows) const {
+    if (p_.c != kChannels || p_.taps() == 1) return;
+    const Range z = positions_met(p_.axes[0], {d, d + 1}), y = positions_met(p_.axes[1], rows);
+    prefetcher.add(
+        rows_to_prefetch(p_.x + n * p_.x_sample + z.lo * p_.x_strides[0] + y.lo * p_.x_strides[1],
+                         p_.x_strides, z.size(), y.size(), p_.axes[2].wide));
+    prefetcher.add(rows_to_prefetch(
+        p_.dy + n * p_.dy_sample + d * p_.dy_strides[0] + rows.lo * p_.dy_strides[1], p_.dy_strides,
+        1, rows.size(), p_.axes[2].narrow));
+  }
+
   /// All taps of a group of rows.
-  void sum_rows(std::int64_t n, std::int64_t d, Range rows, Range k, float* sums) {
+  void sum_rows(std::int64_t n, std::int64_t d, Range rows, Range k, float* sums,
+                Prefetcher& prefetcher) {
     const auto& [along_d, along_h, along_w] = p_.axes;
     const AddStrip add = kTable[static_cast<std::size_t>(k.size() - 1)];
     for (std::int64_t r = 0; r < along_d.kernel; ++r) {
@@ -129,6 +153,7 @@ class ChannelPass {
           const Range w = positions_inside(along_w, t, {0, along_w.narrow});
           if (w.is_empty()) continue;
           const std::int64_t tap = (r * along_h.kernel + s) * along_w.kernel + t;
+          prefetcher.advance();
           add({.x = p_.x + n * p_.x_sample + c0_ + wide_offset(0, d, r) + wide_offset(1, h.lo, s) +
                     wide_offset(2, w.lo, t),
                .dy = p_.dy + n * p_.dy_sample + d * p_.dy_strides[0] + h.lo * p_.dy_strides[1] +

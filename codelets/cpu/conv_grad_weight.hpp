@@ -65,8 +65,17 @@ struct GradWeightProblem {
   return {std::max(range.lo, first), std::min(range.hi, end)};
 }
 
-/// Sums of taps that are collected at a time: 48 KiB, beyond L1 but well inside L2.
-inline constexpr std::int64_t kGradWeightBufferFloats = 12 * 1024;
+/// Positions of the wide tensor that those of the narrow one in `range` meet by any tap.
+[[nodiscard]] inline Range positions_met(const ConvAxis& axis, Range range) {
+  const std::int64_t first = range.lo * axis.stride - axis.pad_lo;
+  const std::int64_t last =
+      (range.hi - 1) * axis.stride - axis.pad_lo + (axis.kernel - 1) * axis.dilation;
+  return {std::clamp<std::int64_t>(first, 0, axis.wide),
+          std::clamp<std::int64_t>(last + 1, 0, axis.wide)};
+}
+
+/// Sums of taps that are collected at a time, 256 KiB: a share of L2. x passes by once for so many, and may come from memory.
+inline constexpr std::int64_t kGradWeightBufferFloats = 64 * 1024;
 
 /// The kernel, for f32 without groups and with a multiple of 8 channels of x.
 [[nodiscard]] Kernel conv_grad_weight_simd();
