@@ -131,6 +131,10 @@ struct Problem {
   [[nodiscard]] T* y_plane(std::int64_t sample, std::int64_t z) const {
     return static_cast<T*>(y) + sample * y_sample + z * y_strides[0];
   }
+  [[nodiscard]] std::int64_t y_bytes() const {
+    return n * axes[0].narrow * axes[1].narrow * axes[2].narrow * k *
+           static_cast<std::int64_t>(size_of(dtype));
+  }
   [[nodiscard]] std::int64_t taps() const { return points.direct_taps(axes[0].kernel); }
   [[nodiscard]] std::int64_t layers() const { return blocks_of(axes[0].narrow, points.depth()); }
   [[nodiscard]] std::int64_t c_lines() const { return blocks_of(c, kLine); }

@@ -6,119 +6,18 @@
 #include "codelets/cpu/highway.hpp"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "codelets/cpu/winograd_conv.cc"
-#include <utility>
-
 #include "codelets/cpu/winograd.hpp"
 #include "codelets/cpu/workspace_layout.hpp"
+#include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"
 // Per target, hence after foreach_target.h.
 #include "codelets/cpu/winograd-inl.hpp"
+#include "codelets/cpu/winograd_product-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace hpdlf::codelets::winograd {
 namespace HWY_NAMESPACE {
 namespace {
-
-/// Tiles whose sums fit in registers, two vectors each, beside two vectors of weights and a broadcast.
-constexpr int kMostRows = HWY_TARGET <= HWY_AVX3 ? 14 : 6;
-
-/// Products that a register sums up before it is added to memory. The rounding of one long sum is three quarters of the error; adding
-/// sums of 64 halves what gradients lose, and takes 1-2 % of the time.
-constexpr std::int64_t kSummedTerms = 64;
-
-/// Factors of so many terms and more are streamed, and fetched so many lines of weights ahead: measured.
-constexpr std::int64_t kStreamedTerms = 128, kLinesAhead = 12;
-
-/// Factors of a product that is summed over taps and channels: rows of 16 channels of x, lines of weights.
-struct Product {
-  const float* x[kMostTaps];        // row 0, channel 0 of each tap
-  const float* weights[kMostTaps];  // input channel 0 of each tap
-  std::int64_t taps = 0, channels = 0;
-  std::int64_t x_line = 0;         // floats from one line of channels of x to the next
-  std::int64_t weight_vector = 0;  // from one vector of outputs to the next
-  std::int64_t out_vector = 0;
-};
-
-/// The sums of a few rows, in registers: loops are unrolled from the start, lest the compiler keep them in memory too.
-template <std::int64_t kRow, int kRows, int kVectors>
-struct Sums {
-  VF32 of[kRows][kVectors];
-
-  HWY_INLINE void clear() {
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v) of[r][v] = hn::Zero(F32());
-  }
-  /// Adds to `out`, or is the first to write it.
-  HWY_INLINE void flush(float* HWY_RESTRICT out, std::int64_t out_vector, bool is_first) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v) {
-        float* to = out + r * kRow + v * out_vector;
-        hn::Store(is_first ? of[r][v] : hn::Add(of[r][v], hn::Load(F32(), to)), F32(), to);
-      }
-  }
-};
-
-/// out[row][vector] = sum over taps and channels of x[row][channel] * weights[channel][vector]; a row is a tile, kRow floats from the next.
-/// Factors that are `kStreamed` do not wait in the caches: the next are fetched meanwhile, so far ahead as memory is slow.
-template <std::int64_t kRow, int kRows, int kVectors, bool kStreamed>
-HWY_NOINLINE void multiply(const Product& p, const std::int64_t row0, float* HWY_RESTRICT out) {
-  const F32 d;
-  Sums<kRow, kRows, kVectors> sums;
-  sums.clear();
-  std::int64_t terms = 0;  // in `sums`
-  bool is_first = true;
-  for (std::int64_t t = 0; t < p.taps; ++t) {
-    const float* HWY_RESTRICT x = p.x[t] + row0 * kRow;
-    const float* HWY_RESTRICT w = p.weights[t];
-    for (std::int64_t left = p.channels; left > 0; left -= kLine, x += p.x_line) {
-      const std::int64_t count = std::min(left, kLine);
-      if constexpr (kStreamed) prefetch_lines<kRow, kRows>(x + p.x_line);
-#pragma GCC unroll 4
-      for (std::int64_t c = 0; c < count; ++c, w += kLine) {
-        VF32 ws[kVectors];
-        for (int v = 0; v < kVectors; ++v) {
-          const float* from = w + v * p.weight_vector;
-          ws[v] = hn::LoadU(d, from);
-          if constexpr (kStreamed) prefetch_lines<1, 1>(from + kLinesAhead * kLine);
-        }
-#pragma GCC unroll 16
-        for (int r = 0; r < kRows; ++r) {
-          const VF32 xs = hn::Set(d, x[r * kRow + c]);
-          for (int v = 0; v < kVectors; ++v) sums.of[r][v] = hn::MulAdd(xs, ws[v], sums.of[r][v]);
-        }
-      }
-      terms += count;
-      if (terms < kSummedTerms) continue;
-      sums.flush(out, p.out_vector, is_first);
-      sums.clear();
-      terms = 0;
-      is_first = false;
-    }
-  }
-  if (terms > 0 || is_first) sums.flush(out, p.out_vector, is_first);
-}
-
-using Multiply = void (*)(const Product&, std::int64_t, float*);
-using MultiplyTable = std::array<Multiply, static_cast<std::size_t>(kMostRows)>;
-template <bool kCubic, int kVectors, bool kStreamed, std::size_t... kRows>
-constexpr MultiplyTable multiply_table(std::index_sequence<kRows...>) {
-  return {multiply<Points::floats_of_tile(kCubic), static_cast<int>(kRows) + 1, kVectors,
-                   kStreamed>...};
-}
-template <bool kCubic, int kVectors, bool kStreamed>
-constexpr MultiplyTable kMultiply =
-    multiply_table<kCubic, kVectors, kStreamed>(std::make_index_sequence<kMostRows>());
-
-/// [rows - 1]
-template <bool kCubic>
-[[nodiscard]] const MultiplyTable& multiply_table(bool is_pair, bool is_streamed) {
-  if (is_streamed) return is_pair ? kMultiply<kCubic, 2, true> : kMultiply<kCubic, 1, true>;
-  return is_pair ? kMultiply<kCubic, 2, false> : kMultiply<kCubic, 1, false>;
-}
 
 /// Inverse transform of a block's layer: adds `bias`, and to what is there with `accumulate`. Where D is transformed every pass brings its
 /// part: the sums of a tile, [4][4][4][16], are kept until the last.
@@ -126,7 +25,15 @@ template <class T>
 class OutputTransform {
  public:
   OutputTransform(const Problem& p, const Blocking& blocking, const float* bias, bool accumulate)
-      : p_(p), b_(blocking), bias_(bias), accumulate_(accumulate) {}
+      : p_(p),
+        b_(blocking),
+        bias_(bias),
+        accumulate_(accumulate),
+        passes_caches_(!accumulate && has_whole_lines(p) && p.y_bytes() >= kLarge) {}
+  /// Before another core reads y.
+  void finish() const {
+    if (passes_caches_) hwy::FlushStream();
+  }
 
   /// @param points tile 0, line 0 of the layer  @param sums of the layer
   /// @param planes of y in the layer
@@ -142,7 +49,17 @@ class OutputTransform {
   }
 
  private:
+  /// Bytes of y that leave the caches before they are read: written past them, they need not be fetched first. Measured.
+  static constexpr std::int64_t kLarge = std::int64_t{4} << 20;
   static constexpr std::int64_t kSquare = kOut * kOut, kCube = kOut * kSquare;
+
+  /// True if a vector of y is a line of the caches: a part of one is slow to write past them.
+  static bool has_whole_lines(const Problem& p) {
+    const auto is_whole = [](std::int64_t n) { return n % kLine == 0; };
+    return std::is_same_v<T, float> && kLanes == kLine && is_whole(p.k) && is_whole(p.y_sample) &&
+           std::all_of(p.y_strides.begin(), p.y_strides.end(), is_whole) &&
+           reinterpret_cast<std::uintptr_t>(p.y) % (kLine * sizeof(float)) == 0;
+  }
 
   template <class Access>
   struct Tile {
@@ -175,6 +92,9 @@ class OutputTransform {
     if (d >= tile.extent.planes || i >= tile.extent.height || j >= tile.extent.width) return;
     T* to = tile.y + d * p_.y_strides[0] + i * p_.y_strides[1] + j * p_.y_strides[2];
     value = hn::Add(value, tile.bias);
+    if constexpr (std::is_same_v<T, float> && std::is_same_v<Access, Whole>) {
+      if (passes_caches_) return hn::Stream(value, F32(), to);
+    }
     if (accumulate_) value = hn::Add(value, tile.access.load(to));
     tile.access.store(value, to);
   }
@@ -238,7 +158,7 @@ class OutputTransform {
   const Problem& p_;
   const Blocking& b_;
   const float* bias_;
-  bool accumulate_;
+  bool accumulate_, passes_caches_;
 };
 
 /// What is done where the walk has transformed the planes of x.
@@ -255,6 +175,8 @@ class ForwardWork {
         y_points_(y_points),
         sums_(sums),
         output_(p, blocking, bias, accumulate) {}
+
+  void finish() const { output_.finish(); }
 
   template <int kPass>
   void run(const Part& part, const Part* next, const ForwardWalk& walk) const {
@@ -350,6 +272,7 @@ void convolve(const KernelArgs& args, const ConvCall& call) {
   float* sums = window + blocking.window_floats;
   ForwardWork<T> work(p, blocking, call.weights, y_points, sums, call.bias, args.accumulate);
   Walk<T, ForwardWork<T>>(p, blocking, x_points, window).run(work);
+  work.finish();
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
+#include <span>
 
 #include "base/element.hpp"
 #include "base/hash.hpp"
@@ -83,8 +84,9 @@ RefTensor draw_uniform(const graph::TensorType& type, const std::string& name) {
 Operand::Operand(const graph::TensorType& type, std::int64_t padding) {
   Extents allocated = type.extents;
   for (int i = 1; i + 1 < allocated.rank(); ++i) allocated[i] += padding;
-  storage_.resize(static_cast<std::size_t>(allocated.elements()) * size_of(type.dtype),
-                  std::byte{kPoison});
+  const std::size_t bytes = static_cast<std::size_t>(allocated.elements()) * size_of(type.dtype);
+  storage_.resize(bytes / sizeof(CacheLine) + 1);
+  std::memset(storage_.data(), kPoison, storage_.size() * sizeof(CacheLine));
   view_ = TensorView::dense(storage_.data(), type.dtype, type.extents);
   view_.strides = dense_strides(allocated);
 }
@@ -105,15 +107,16 @@ std::int64_t Operand::offset(const Extents& index) const {
 }
 
 double Operand::at(const Extents& index) const {
-  return load_element(storage_.data(), view_.dtype, offset(index));
+  return load_element(view_.data, view_.dtype, offset(index));
 }
 
 void Operand::set(const Extents& index, double value) {
-  store_element(storage_.data(), view_.dtype, offset(index), value);
+  store_element(view_.data, view_.dtype, offset(index), value);
 }
 
 bool Operand::is_untouched_outside(const Box& region) const {
-  std::vector<std::byte> rest = storage_;
+  std::vector<CacheLine> lines = storage_;
+  const std::span rest(lines.front().bytes, lines.size() * sizeof(CacheLine));
   const std::size_t size = size_of(view_.dtype);
   for_each_index(region.extents(), [&](Extents index) {
     for (int i = 0; i < index.rank(); ++i) index[i] += region.lo[i];

@@ -36,8 +36,12 @@ class Operand {
   [[nodiscard]] bool is_untouched_outside(const Box& region) const;
 
  private:
+  /// Aligned as the tiles of a step are.
+  struct alignas(64) CacheLine {
+    std::byte bytes[64];
+  };
   [[nodiscard]] std::int64_t offset(const Extents& index) const;
-  std::vector<std::byte> storage_;
+  std::vector<CacheLine> storage_;
   TensorView view_;
 };
 

@@ -336,6 +336,14 @@ std::vector<OpCase> winograd_cases() {
     }
   }
   add_bf16(cases);
+  for (const std::int64_t depth : {1, 4})  // y is 4 MiB
+    cases.push_back(conv_case({depth == 1 ? "3d_past_the_caches" : "3d_past_the_caches_cubes",
+                               {1, 16, 64, 64, 1},
+                               {1, 16, 64, 64, 16},
+                               {3, 3, 3},
+                               Ints(6, 1),
+                               depth},
+                              true));
   for (const bool transposed : {false, true}) {
     cases.push_back(weights_case("3d", {35, 3, 3, 3, 20}, transposed, 1));
     cases.push_back(weights_case("3d_cubes", {35, 3, 3, 3, 20}, transposed, 4));
