@@ -20,10 +20,10 @@ namespace hpdlf::codelets::winograd {
 namespace HWY_NAMESPACE {
 namespace {
 
-/// Channels of dy of a product with two vectors of x: enough sums to hide the latency of adding to one, no more than the registers hold.
-/// A line is cut into so many and a rest.
+/// Channels of dy of a product with two vectors of x, and with one: enough sums to hide the latency of adding to one, no more than the
+/// registers hold. A line is cut into so many and a rest.
 constexpr int kMostRows = HWY_TARGET <= HWY_AVX3 ? 8 : 6;
-constexpr int kRestOfRows = kLine % kMostRows;
+constexpr int kMostRowsOfOne = HWY_TARGET <= HWY_AVX3 ? 16 : 8;
 
 /// A run of tiles that is summed over: lines of dy (channel 0 of the rows) and of x.
 struct Run {
@@ -169,8 +169,7 @@ class GradientWork {
       prefetcher.add(gradients_of(*next));
     }
     prefetcher.spread_over(p_.points.in_pass() * p_.k_lines() * p_.taps() *
-                           blocks_of(part.count, kMostRuns) * blocks_of(row_floats(), 2 * kLanes) *
-                           blocks_of(kLine, kMostRows));
+                           blocks_of(part.count, kMostRuns) * products_of_line());
     if (has_line_sums(p_, b_)) {  // a line of k at a time needs no more room than that
       for (std::int64_t line = 0; line < p_.k_lines(); ++line) {
         for (std::int64_t point = 0; point < kPlane; ++point)
@@ -236,22 +235,36 @@ class GradientWork {
 
   void multiply_runs(const Run* runs, std::int64_t count, bool add, float* sums,
                      Prefetcher& prefetcher) const {
-    for (std::int64_t c = 0; c < row_floats(); c += 2 * kLanes) {
-      const bool is_pair = c + kLanes < row_floats();
-      for (std::int64_t k = 0; k < kLine; k += kMostRows) {
-        Run shifted[kMostRuns];
-        for (std::int64_t i = 0; i < count; ++i)
-          shifted[i] = {runs[i].dy + k, runs[i].x + c / kLine * b_.x_line + c % kLine,
-                        runs[i].tiles};
-        prefetcher.advance();
-        auto* multiply_rows = is_pair ? multiply<kMostRows, 2> : multiply<kMostRows, 1>;
-        if constexpr (kRestOfRows > 0)
-          if (k + kMostRows > kLine)
-            multiply_rows = is_pair ? multiply<kRestOfRows, 2> : multiply<kRestOfRows, 1>;
-        multiply_rows(shifted, count, kLanes == kLine ? b_.x_line : kLanes, b_.tile, row_floats(),
-                      add, sums + k * row_floats() + c);
-      }
+    for (std::int64_t c = 0; c < row_floats(); c += 2 * kLanes)
+      if (c + kLanes < row_floats())
+        multiply_channels<kMostRows, 2>(runs, count, c, add, sums + c, prefetcher);
+      else
+        multiply_channels<kMostRowsOfOne, 1>(runs, count, c, add, sums + c, prefetcher);
+  }
+
+  /// The products with kVectors vectors of x from channel c on.
+  template <int kRows, int kVectors>
+  void multiply_channels(const Run* runs, std::int64_t count, std::int64_t c, bool add, float* sums,
+                         Prefetcher& prefetcher) const {
+    constexpr int kRest = kLine % kRows;
+    for (std::int64_t k = 0; k < kLine; k += kRows) {
+      Run shifted[kMostRuns];
+      for (std::int64_t i = 0; i < count; ++i)
+        shifted[i] = {runs[i].dy + k, runs[i].x + c / kLine * b_.x_line + c % kLine, runs[i].tiles};
+      prefetcher.advance();
+      auto* multiply_rows = multiply<kRows, kVectors>;
+      if constexpr (kRest > 0)
+        if (k + kRows > kLine) multiply_rows = multiply<kRest, kVectors>;
+      multiply_rows(shifted, count, kLanes == kLine ? b_.x_line : kLanes, b_.tile, row_floats(),
+                    add, sums + k * row_floats());
     }
+  }
+
+  /// Products of a line of dy with all of x.
+  [[nodiscard]] std::int64_t products_of_line() const {
+    const std::int64_t vectors = row_floats() / kLanes;
+    return vectors / 2 * blocks_of(kLine, kMostRows) +
+           vectors % 2 * blocks_of(kLine, kMostRowsOfOne);
   }
 
   /// G^T sums G of 16 channels of dy, to dw.

@@ -152,7 +152,7 @@ constexpr double kTransformFlops = 800, kCubicTransformFlops = 5500;
 /// Transformed weights (or the sums of their gradient) of this many bytes double the time of the products while they pass by once for
 /// every few tiles: measured. Smaller ones stay in the caches.
 constexpr double kStreamedBytes = 32 << 20;
-/// Channels of x and of dy that a weight gradient multiplies together.
+/// Channels of x and of dy that a weight gradient multiplies together: for_each_channel_block() of codelets/cpu/winograd.hpp.
 constexpr std::int64_t kTogether = 64;
 
 /// Axes of an activation that are transformed: the last ones before the channels.
