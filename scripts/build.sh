@@ -5,6 +5,10 @@
 set -Eeuo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then
+  sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' scripts/build.sh
+  exit 0
+fi
 readonly BUILD=build/release LOG=build/release/build.log
 mkdir -p "$BUILD"
 

@@ -4,6 +4,10 @@
 #   scripts/test.sh [arguments of ctest...]      for example: scripts/test.sh -L unit
 set -Eeuo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then
+  sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' scripts/test.sh
+  exit 0
+fi
 
 start=$SECONDS
 scripts/install_deps.sh --with-tests

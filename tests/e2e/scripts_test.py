@@ -42,7 +42,7 @@ class RelativePath(unittest.TestCase):
         return result.stdout
 
     def test_help(self):
-        for name in ("install_deps.sh", "train.sh"):
+        for name in ("install_deps.sh", "build.sh", "test.sh", "train.sh"):
             self.assertIn(f"scripts/{name}", self.run_script(name, "--help"))
 
     def test_installs_and_knows_it_the_next_time(self):
