@@ -14,6 +14,7 @@
 #include "hwy/foreach_target.h"
 // Per target, hence after foreach_target.h.
 #include "codelets/cpu/winograd-inl.hpp"
+#include "codelets/cpu/winograd_gradient_transform-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace hpdlf::codelets::winograd {
@@ -68,75 +69,6 @@ HWY_NOINLINE void multiply(const Run* runs, std::int64_t count, std::int64_t x_v
       hn::Store(add ? hn::Add(hn::Load(d, to), acc[r][v]) : acc[r][v], d, to);
     }
 }
-
-/// A dY A^T of a block's layer, and the same along D where that is transformed.
-template <class T>
-class GradientTransform {
- public:
-  GradientTransform(const Problem& p, const Blocking& blocking) : p_(p), b_(blocking) {}
-
-  /// @param planes of dy in the layer
-  template <int kPass>
-  void run(const T* plane, const TileBlock& block, std::int64_t planes, float* out) const {
-    for_each_tile(p_, block, planes, plane,
-                  [&](std::int64_t number, const T* tile, const TileExtent& extent) HWY_ATTR {
-                    for (std::int64_t line = 0; line < p_.k_lines(); ++line)
-                      for_each_vector_of_line(
-                          line, p_.k, [&](auto access, std::int64_t k, std::int64_t v) HWY_ATTR {
-                            float* to = out + number * b_.tile + line * b_.y_line + v;
-                            if (p_.points.is_cubic)
-                              transform_cube<kPass>(access, tile + k, extent, to);
-                            else
-                              transform_tile(access, tile + k, p_.y_strides[1], p_.y_strides[2],
-                                             extent, to);
-                          });
-                  });
-  }
-
- private:
-  template <int kPass, class Access>
-  HWY_INLINE void transform_cube(const Access& access, const T* dy, const TileExtent& extent,
-                                 float* out) const {
-    HWY_ALIGN float points[kPair][kOut * kOut * kLanes];
-    for (std::int64_t i = 0; i < extent.height; ++i)
-      for (std::int64_t j = 0; j < extent.width; ++j) {
-        VF32 m[kPair];
-        const T* from = dy + i * p_.y_strides[1] + j * p_.y_strides[2];
-        transform_output_gradient_pair<kPass>(
-            [&](std::int64_t d) HWY_ATTR {
-              return d < extent.planes ? access.load(from + d * p_.y_strides[0]) : hn::Zero(F32());
-            },
-            m);
-        for (std::int64_t d = 0; d < kPair; ++d)
-          hn::Store(m[d], F32(), points[d] + (i * kOut + j) * kLanes);
-      }
-    for (std::int64_t d = 0; d < kPair; ++d)
-      transform_tile(Whole{}, points[d], kOut * kLanes, kLanes, extent, out + d * kPlane * kLine);
-  }
-
-  template <class Access, class Element>
-  HWY_INLINE void transform_tile(const Access& access, const Element* dy, std::int64_t row,
-                                 std::int64_t column, const TileExtent& extent,
-                                 float* HWY_RESTRICT out) const {
-    VF32 half[kIn][kOut];
-    for (std::int64_t j = 0; j < kOut; ++j) {
-      VF32 y[kOut], m[kIn];
-      for (std::int64_t i = 0; i < kOut; ++i)
-        y[i] = i < extent.height && j < extent.width ? access.load(dy + i * row + j * column)
-                                                     : hn::Zero(F32());
-      transform_output_gradient(y, m);
-      for (std::int64_t i = 0; i < kIn; ++i) half[i][j] = m[i];
-    }
-    for (std::int64_t i = 0; i < kIn; ++i) {
-      VF32 m[kIn];
-      transform_output_gradient(half[i], m);
-      for (std::int64_t j = 0; j < kIn; ++j) hn::Store(m[j], F32(), out + (i * kIn + j) * kLine);
-    }
-  }
-
-  const Problem& p_;
-  const Blocking& b_;
-};
 
 /// The products of the walk, summed over it: [point][direct tap along D][k][c], for the lines of k that are asked for.
 template <class T>
