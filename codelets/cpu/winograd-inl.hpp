@@ -1,5 +1,5 @@
-// Winograd's F(4x4, 3x3) and F(4x4x4, 3x3x3): four outputs of a 3-tap correlation from six products, along H, along W and, in the second,
-// along D, which is direct in the first. Compiled once a Highway target.
+// Winograd's F(4x4, 3x3), F(2x4x4, 3x3x3) and F(4x4x4, 3x3x3): four outputs of a 3-tap correlation from six products, along H and along W;
+// along D two from four or four from six, or D is direct. Compiled once a Highway target.
 //
 //   Y = A^T [ (G g G^T) . (B^T d B) ] A          d: 6x6 inputs, g: 3x3 weights, Y: 4x4 outputs of a tile; likewise in three dimensions
 //
@@ -126,16 +126,16 @@ class PlaneTransform {
   float* strip_;
 };
 
-/// Transforms the inputs of a block in six planes of x to a pass's points, at `out`: tile 0, line 0 of the layer. Along a row of tiles a
+/// Transforms the inputs of a block in a layer's planes of x to a pass's points, at `out`: tile 0, line 0 of the layer. Along a row of tiles a
 /// window of six columns, transformed along D and H, moves on by four.
 template <class T>
-class CubeTransform {
+class LayerTransform {
  public:
-  CubeTransform(const Problem& p, const Blocking& blocking, float* window)
+  LayerTransform(const Problem& p, const Blocking& blocking, float* window)
       : p_(p), b_(blocking), window_(window) {}
 
   /// @param z  the first of the planes; it may lie outside of x, as any of them
-  template <int kPass>
+  template <class Pass>
   void run(std::int64_t sample, std::int64_t z, const TileBlock& block, float* out) const {
     for (std::int64_t r = 0; r < block.rows; ++r)
       for (std::int64_t line = 0; line < p_.c_lines(); ++line)
@@ -144,26 +144,27 @@ class CubeTransform {
               const T* x = p_.x_plane<T>(sample, 0) + c;
               float* to = out + line * b_.x_line + r * block.columns * b_.tile + v;
               if (p_.normalization.shift == nullptr)
-                transform_row<kPass>(access, AsItIs{}, x, z, block, r, to);
+                transform_row<Pass>(access, AsItIs{}, x, z, block, r, to);
               else
-                transform_row<kPass>(access, Normalized(access, p_.normalization, sample, c), x, z,
-                                     block, r, to);
+                transform_row<Pass>(access, Normalized(access, p_.normalization, sample, c), x, z,
+                                    block, r, to);
             });
   }
 
  private:
-  using Rows = const T* [kIn][kIn];                   // [plane][row] at column 0; nullptr: padding
+  template <class Pass>
+  using Rows = const T * [Pass::kIns][kIn];           // [plane][row] at column 0; nullptr: padding
   static constexpr std::int64_t kRows = kPair * kIn;  // of the window: points of D and H
 
-  template <int kPass, class Access, class Value>
+  template <class Pass, class Access, class Value>
   HWY_INLINE void transform_row(const Access& access, const Value& value, const T* x,
                                 std::int64_t z, const TileBlock& block, std::int64_t r,
                                 float* out) const {
     const auto& [d, h, w] = p_.axes;
     const std::int64_t h0 = (block.row0 + r) * kOut - h.pad_lo;
     const std::int64_t w0 = block.column0 * kOut - w.pad_lo;
-    Rows rows;
-    for (std::int64_t i = 0; i < kIn; ++i)
+    Rows<Pass> rows;
+    for (std::int64_t i = 0; i < Pass::kIns; ++i)
       for (std::int64_t j = 0; j < kIn; ++j)
         rows[i][j] = z + i >= 0 && z + i < d.wide && h0 + j >= 0 && h0 + j < h.wide
                          ? x + (z + i) * p_.x_strides[0] + (h0 + j) * p_.x_strides[1]
@@ -173,7 +174,7 @@ class CubeTransform {
       for (std::int64_t q = t == 0 ? 0 : q0 + kIn - kOut; q < q0 + kIn; ++q) {
         float* to = window_ + q % kIn * kLanes;
         if (w0 + q >= 0 && w0 + q < w.wide)
-          transform_column<kPass>(access, value, rows, (w0 + q) * p_.x_strides[2], to);
+          transform_column<Pass>(access, value, rows, (w0 + q) * p_.x_strides[2], to);
         else
           for (std::int64_t i = 0; i < kRows; ++i)
             hn::Store(hn::Zero(F32()), F32(), to + i * kIn * kLanes);
@@ -183,14 +184,14 @@ class CubeTransform {
   }
 
   /// Along D and H: a vector a row of the window.
-  template <int kPass, class Access, class Value>
+  template <class Pass, class Access, class Value>
   static HWY_INLINE void transform_column(const Access& access, const Value& value,
-                                          const Rows& rows, std::int64_t offset,
+                                          const Rows<Pass>& rows, std::int64_t offset,
                                           float* HWY_RESTRICT to) {
     VF32 half[kPair][kIn];  // [point along D][row]
     for (std::int64_t j = 0; j < kIn; ++j) {
       VF32 y[kPair];
-      transform_input_pair<kPass>(
+      transform_input_pair<Pass>(
           [&](std::int64_t i) HWY_ATTR {
             return rows[i][j] != nullptr ? value(access.load(rows[i][j] + offset))
                                          : hn::Zero(F32());
@@ -232,7 +233,7 @@ struct Part {
   std::int64_t first = 0, count = 0, z = 0, z_end = 0;
 };
 
-/// Transforms x, of type T, where the walk goes and calls `work.run<pass>(part, next, walk)` when the inputs of a part are transformed to a
+/// Transforms x, of type T, where the walk goes and calls `work.run(Pass, part, next, walk)` when the inputs of a part are transformed to a
 /// pass's points; `next` is the part after it in the last pass, or nullptr.
 template <class T, class Work>
 class Walk {
@@ -242,7 +243,7 @@ class Walk {
         b_(blocking),
         x_points_(x_points),
         planes_(p, blocking, window),
-        cubes_(p, blocking, window) {
+        layers_(p, blocking, window) {
     const std::int64_t rows = blocks_of(p_.axes[1].narrow, kOut);
     const std::int64_t columns = blocks_of(p_.axes[2].narrow, kOut);
     for (std::int64_t n = 0; n < p_.n; ++n)
@@ -255,20 +256,24 @@ class Walk {
     for (std::size_t i = 0; i < parts_.size(); ++i) {
       const Part& part = parts_[i];
       const Part* next = i + 1 < parts_.size() ? &parts_[i + 1] : nullptr;
-      if (p_.points.is_cubic) {
-        run_cubes<0>(work, part, nullptr);
-        run_cubes<1>(work, part, nullptr);
-        run_cubes<2>(work, part, next);
-      } else {
-        for (std::int64_t z = part.z; z < part.z_end; ++z) fill(part.sample, z, part.block);
-        work.template run<0>(part, next, *this);
-      }
+      for_each_pass(p_.points, [&](auto pass) {
+        using Pass = decltype(pass);
+        if constexpr (Pass::kOuts > 1) {
+          for (std::int64_t l = 0; l < part.count; ++l)
+            layers_.template run<Pass>(part.sample,
+                                       (part.first + l) * Pass::kOuts - p_.axes[0].pad_lo,
+                                       part.block, x_points_ + l * part.block.tiles() * b_.tile);
+        } else {
+          for (std::int64_t z = part.z; z < part.z_end; ++z) fill(part.sample, z, part.block);
+        }
+        work.run(pass, part, Pass::kIsLast ? next : nullptr, *this);
+      });
     }
   }
 
   /// Transformed x that a direct tap along D brings to layer `layer` of the part; nullptr if it is all padding.
   [[nodiscard]] const float* factor(const Part& part, std::int64_t layer, std::int64_t tap) const {
-    if (p_.points.is_cubic) return x_points_ + layer * part.block.tiles() * b_.tile;
+    if (p_.points.has_pairs()) return x_points_ + layer * part.block.tiles() * b_.tile;
     const std::int64_t z = part.first + layer - p_.axes[0].pad_lo + tap;
     return z < 0 || z >= p_.axes[0].wide ? nullptr : slot(z, part.block);
   }
@@ -300,18 +305,10 @@ class Walk {
     std::int64_t z = -d.pad_lo;
     for (std::int64_t first = 0; first < p_.layers(); first += b_.layers) {
       const std::int64_t count = std::min(b_.layers, p_.layers() - first);
-      const std::int64_t z_end = (first + count) * p_.points.depth() - d.pad_lo + d.kernel - 1;
+      const std::int64_t z_end = (first + count) * p_.points.depth - d.pad_lo + d.kernel - 1;
       parts_.push_back({n, block, first, count, z, z_end});
       z = z_end;
     }
-  }
-
-  template <int kPass>
-  void run_cubes(Work& work, const Part& part, const Part* next) {
-    for (std::int64_t l = 0; l < part.count; ++l)
-      cubes_.template run<kPass>(part.sample, (part.first + l) * kOut - p_.axes[0].pad_lo,
-                                 part.block, x_points_ + l * part.block.tiles() * b_.tile);
-    work.template run<kPass>(part, next, *this);
   }
 
   /// Where the transformed plane z of x is. The ring has no room for padding.
@@ -334,7 +331,7 @@ class Walk {
   const Blocking& b_;
   float* x_points_;
   PlaneTransform<T> planes_;
-  CubeTransform<T> cubes_;
+  LayerTransform<T> layers_;
   std::vector<Part> parts_;
 };
 

@@ -54,29 +54,33 @@ struct Normalization {
   }
 };
 
-/// What H, W and perhaps D are transformed to, [D][H][W]: D is direct, or transformed as the other two. Then there are three passes, lest a
-/// block's transforms outgrow L2: along D the points 0 and inf, +-sqrt(1/2), +-sqrt(2), in this order.
+/// What H, W and perhaps D are transformed to, [D][H][W]. Where D is transformed there are passes of a pair of points of it, lest a block's
+/// transforms outgrow L2.
 struct Points {
-  bool is_cubic = false;  ///< D is transformed
+  std::int64_t depth = 1;  ///< outputs along D that a tile has: 1, D is direct, or 2 or 4
+  [[nodiscard]] bool has_pairs() const { return depth > 1; }
   [[nodiscard]] std::int64_t count() const { return passes() * in_pass(); }
-  [[nodiscard]] std::int64_t passes() const { return is_cubic ? kIn / kPair : 1; }
-  [[nodiscard]] std::int64_t in_pass() const { return is_cubic ? kPair * kPlane : kPlane; }
-  /// Floats of a tile's points, one line of channels: a line more, lest the tiles of a product fall into the same cache sets.
-  [[nodiscard]] std::int64_t tile_floats() const { return floats_of_tile(is_cubic); }
-  [[nodiscard]] static constexpr std::int64_t floats_of_tile(bool cubic) {
-    return ((cubic ? kPair * kPlane : kPlane) + 1) * kLine;
+  [[nodiscard]] std::int64_t passes() const {
+    return has_pairs() ? (depth + kTaps - 1) / kPair : 1;
   }
-  /// Outputs along D that a tile has.
-  [[nodiscard]] std::int64_t depth() const { return is_cubic ? kOut : 1; }
+  [[nodiscard]] std::int64_t in_pass() const { return points_of_pass(has_pairs()); }
+  [[nodiscard]] static constexpr std::int64_t points_of_pass(bool has_pairs) {
+    return has_pairs ? kPair * kPlane : kPlane;
+  }
+  /// Floats of a tile's points, one line of channels: a line more, lest the tiles of a product fall into the same cache sets.
+  [[nodiscard]] std::int64_t tile_floats() const { return floats_of_tile(has_pairs()); }
+  [[nodiscard]] static constexpr std::int64_t floats_of_tile(bool has_pairs) {
+    return (points_of_pass(has_pairs) + 1) * kLine;
+  }
   /// Products along D that are summed for an output, of a kernel with `taps` taps there.
-  [[nodiscard]] std::int64_t direct_taps(std::int64_t taps) const { return is_cubic ? 1 : taps; }
+  [[nodiscard]] std::int64_t direct_taps(std::int64_t taps) const { return has_pairs() ? 1 : taps; }
 };
 [[nodiscard]] inline Points points_from(const Attrs& attrs) {
-  return {.is_cubic = attrs.integer("tile_depth") == kOut};
+  return {.depth = attrs.integer("tile_depth")};
 }
 
 /// A convolution from x to y (or the pair of which a weight gradient is formed), always in three dimensions. Position o of y reads
-/// positions o - pad + tap of x. Both are f32 or both bf16; what is computed is f32. A layer is what a tile has along D: a plane of y, or four if D is transformed.
+/// positions o - pad + tap of x. Both are f32 or both bf16; what is computed is f32. A layer is what a tile has along D: a plane of y, or two or four if D is transformed.
 struct Problem {
   void* x = nullptr;
   void* y = nullptr;
@@ -136,7 +140,7 @@ struct Problem {
            static_cast<std::int64_t>(size_of(dtype));
   }
   [[nodiscard]] std::int64_t taps() const { return points.direct_taps(axes[0].kernel); }
-  [[nodiscard]] std::int64_t layers() const { return blocks_of(axes[0].narrow, points.depth()); }
+  [[nodiscard]] std::int64_t layers() const { return blocks_of(axes[0].narrow, points.depth); }
   [[nodiscard]] std::int64_t c_lines() const { return blocks_of(c, kLine); }
   [[nodiscard]] std::int64_t k_lines() const { return blocks_of(k, kLine); }
 };
@@ -190,7 +194,7 @@ struct Blocking {
       while (layers < depth && tiles * layers < enough) ++layers;
       while (layers < depth && bytes(tiles, layers + 1) <= cached_bytes) ++layers;
     }
-    joins_layers = is_whole || p.points.is_cubic;
+    joins_layers = is_whole || p.points.has_pairs();
     slots = layers + p.taps() - 1;
     tile = p.points.tile_floats();
     x_line = slots * tiles * tile;
@@ -198,7 +202,7 @@ struct Blocking {
     x_floats = p.c_lines() * x_line;
     y_floats = p.k_lines() * y_line;
     // Where D is direct: the H-transformed columns of a row of tiles, one line of channels.
-    window_floats = kIn * (p.points.is_cubic ? kPair * kIn : columns * kOut + 2) * kLine;
+    window_floats = kIn * (p.points.has_pairs() ? kPair * kIn : columns * kOut + 2) * kLine;
   }
 
   std::int64_t tile = 0, x_line = 0,
@@ -245,13 +249,13 @@ void for_each_channel_block(const Problem& p, const Body& body) {
 
 /// Floats of y that a tile's passes sum up.
 [[nodiscard]] inline std::int64_t sums_of_tile(const Problem& p) {
-  return p.points.is_cubic ? kOut * kOut * kOut * p.k_lines() * kLine : 0;
+  return p.points.has_pairs() ? p.points.depth * kOut * kOut * p.k_lines() * kLine : 0;
 }
 
 /// Floats of the sums of a weight gradient, [point][direct tap along D][k][c]: one tap, one point (a line apart, as those of weights).
 /// A block that is the whole sample finishes a line of k before the next; passes need all lines.
 [[nodiscard]] inline bool has_line_sums(const Problem& p, const Blocking& b) {
-  return b.is_whole && !p.points.is_cubic;
+  return b.is_whole && !p.points.has_pairs();
 }
 [[nodiscard]] inline std::int64_t sums_of_tap(const Problem& p, const Blocking& b) {
   return (has_line_sums(p, b) ? 1 : p.k_lines()) * kLine * p.c_lines() * kLine;

@@ -1,4 +1,4 @@
-// Convolution by Winograd's F(4x4, 3x3) or F(4x4x4, 3x3x3) with transformed weights: forward, and by x with the weights of that direction.
+// Convolution by Winograd's F(4x4, 3x3), F(2x4x4, 3x3x3) or F(4x4x4, 3x3x3) with transformed weights: forward, and by x with the weights of that direction.
 //
 // A block of tiles sweeps along D. Its part of x is transformed; then every point is a matrix product of tiles by channels, summed over
 // the direct taps along D in registers; the inverse transform adds the bias and writes y (or adds to it).
@@ -20,7 +20,7 @@ namespace HWY_NAMESPACE {
 namespace {
 
 /// Inverse transform of a block's layer: adds `bias`, and to what is there with `accumulate`. Where D is transformed every pass brings its
-/// part: the sums of a tile, [4][4][4][16], are kept until the last.
+/// part: the sums of a tile, [plane][4][4][16], are kept until the last.
 template <class T>
 class OutputTransform {
  public:
@@ -37,21 +37,22 @@ class OutputTransform {
 
   /// @param points tile 0, line 0 of the layer  @param sums of the layer
   /// @param planes of y in the layer
-  template <int kPass>
+  template <class Pass>
   void run(const float* points, float* sums, const TileBlock& block, std::int64_t planes,
            T* plane) const {
     for_each_tile(
         p_, block, planes, plane, [&](std::int64_t tile, T* y, const TileExtent& extent) HWY_ATTR {
           for (std::int64_t line = 0; line < p_.k_lines(); ++line)
-            run_line<kPass>(points + tile * b_.tile + line * b_.y_line,
-                            sums + (tile * p_.k_lines() + line) * kCube * kLine, line, y, extent);
+            run_line<Pass>(points + tile * b_.tile + line * b_.y_line,
+                           sums + (tile * p_.k_lines() + line) * kSquare * Pass::kOuts * kLine,
+                           line, y, extent);
         });
   }
 
  private:
   /// Bytes of y that leave the caches before they are read: written past them, they need not be fetched first. Measured.
   static constexpr std::int64_t kLarge = std::int64_t{4} << 20;
-  static constexpr std::int64_t kSquare = kOut * kOut, kCube = kOut * kSquare;
+  static constexpr std::int64_t kSquare = kOut * kOut;
 
   /// True if a vector of y is a line of the caches: a part of one is slow to write past them.
   static bool has_whole_lines(const Problem& p) {
@@ -69,7 +70,7 @@ class OutputTransform {
     TileExtent extent;
   };
 
-  template <int kPass>
+  template <class Pass>
   HWY_INLINE void run_line(const float* points, float* sums, std::int64_t line, T* y,
                            const TileExtent& extent) const {
     for_each_vector_of_line(line, p_.k, [&](auto access, std::int64_t k, std::int64_t v) HWY_ATTR {
@@ -77,8 +78,8 @@ class OutputTransform {
       const float* from = points + v;
       const Tile<decltype(access)> to{
           access, y + k, bias_ != nullptr ? access.load(bias_ + k) : hn::Zero(F32()), extent};
-      if (p_.points.is_cubic)
-        add_pass<kPass>(from, sums + v, to);
+      if constexpr (Pass::kOuts > 1)
+        add_pass<Pass>(from, sums + v, to);
       else
         inverse([&](std::int64_t i) HWY_ATTR { return hn::Load(F32(), from + i * kLine); },
                 [&](std::int64_t i, std::int64_t j, VF32 value)
@@ -99,40 +100,42 @@ class OutputTransform {
     tile.access.store(value, to);
   }
 
-  /// Adds the pass's two points along D to the sums of their four planes; the last pass writes y.
-  template <int kPass, class Access>
+  /// Adds the pass's two points along D to the sums of the planes; the last pass writes y.
+  template <class Pass, class Access>
   HWY_INLINE void add_pass(const float* HWY_RESTRICT points, float* HWY_RESTRICT sums,
                            const Tile<Access>& tile) const {
     const auto point = [&](std::int64_t i) HWY_ATTR { return hn::Load(F32(), points + i * kLine); };
     const auto sum = [&](std::int64_t d, std::int64_t i, std::int64_t j)
                          HWY_ATTR { return sums + (d * kSquare + i * kOut + j) * kLine; };
-    if constexpr (kPass == 0) {  // 0 reaches the first plane, inf the last
-      for (const std::int64_t d : {std::int64_t{0}, kOut - 1})
+    if constexpr (Pass::kIsFirst) {  // 0 reaches the first plane, inf the last
+      for (const std::int64_t d : {std::int64_t{0}, Pass::kOuts - 1})
         inverse([&](std::int64_t i) HWY_ATTR { return point(d == 0 ? i : kPlane + i); },
                 [&](std::int64_t i, std::int64_t j, VF32 value)
                     HWY_ATTR { hn::Store(value, F32(), sum(d, i, j)); });
     } else {  // p and -p: even powers of p times their sum, odd ones times their difference
-      constexpr float kP = kPairPoint<kPass>;
+      constexpr float kP = Pass::kPoint;
       inverse([&](std::int64_t i) HWY_ATTR { return hn::Add(point(i), point(kPlane + i)); },
               [&](std::int64_t i, std::int64_t j, VF32 value) HWY_ATTR {
-                add<kPass>(tile, 0, i, j, value, true, sum(0, i, j));
-                add<kPass>(tile, 2, i, j, hn::Mul(constant(kP * kP), value), kPass > 1,
-                           sum(2, i, j));
+                add<Pass>(tile, 0, i, j, value, sum(0, i, j));
+                if constexpr (Pass::kOuts > 2)
+                  add<Pass>(tile, 2, i, j, hn::Mul(constant(kP * kP), value), sum(2, i, j));
               });
       inverse([&](std::int64_t i) HWY_ATTR { return hn::Sub(point(i), point(kPlane + i)); },
               [&](std::int64_t i, std::int64_t j, VF32 value) HWY_ATTR {
-                add<kPass>(tile, 1, i, j, hn::Mul(constant(kP), value), kPass > 1, sum(1, i, j));
-                add<kPass>(tile, 3, i, j, hn::Mul(constant(kP * kP * kP), value), true,
-                           sum(3, i, j));
+                add<Pass>(tile, 1, i, j, hn::Mul(constant(kP), value), sum(1, i, j));
+                if constexpr (Pass::kOuts > 2)
+                  add<Pass>(tile, 3, i, j, hn::Mul(constant(kP * kP * kP), value), sum(3, i, j));
               });
     }
   }
 
-  template <int kPass, class Access>
+  /// The first pass has begun the sums of the first plane and of the last, the second those of the others.
+  template <class Pass, class Access>
   HWY_INLINE void add(const Tile<Access>& tile, std::int64_t d, std::int64_t i, std::int64_t j,
-                      VF32 value, bool has_sum, float* HWY_RESTRICT sum) const {
-    if (has_sum) value = hn::Add(value, hn::Load(F32(), sum));
-    if constexpr (kPass == 2)
+                      VF32 value, float* HWY_RESTRICT sum) const {
+    if (Pass::kNumber > 1 || d == 0 || d == Pass::kOuts - 1)
+      value = hn::Add(value, hn::Load(F32(), sum));
+    if constexpr (Pass::kIsLast)
       write(tile, d, i, j, value);
     else
       hn::Store(value, F32(), sum);
@@ -178,8 +181,8 @@ class ForwardWork {
 
   void finish() const { output_.finish(); }
 
-  template <int kPass>
-  void run(const Part& part, const Part* next, const ForwardWalk& walk) const {
+  template <class Pass>
+  void run(Pass, const Part& part, const Part* next, const ForwardWalk& walk) const {
     const std::int64_t tiles = part.block.tiles(), runs = b_.joins_layers ? 1 : part.count;
     const std::int64_t rows = b_.joins_layers ? part.count * tiles : tiles;
     const std::int64_t outputs = p_.k_lines() * kLine;
@@ -190,23 +193,22 @@ class ForwardWork {
     for (std::int64_t point = 0; point < p_.points.in_pass(); ++point)
       for (std::int64_t k = 0; k < outputs; k += 2 * kLanes)
         for (std::int64_t i = 0; i < runs; ++i) {
-          const Product product = product_of<kPass>(walk, part, point, k, i);
+          const Product product = product_of<Pass>(walk, part, point, k, i);
           float* out =
               y_points_ + k / kLine * b_.y_line + i * tiles * b_.tile + point * kLine + k % kLine;
           multiply_rows(product, k + kLanes < outputs, rows, out, prefetcher);
         }
-    const std::int64_t depth = p_.points.depth();
     for (std::int64_t i = 0; i < part.count; ++i) {
-      const std::int64_t plane = (part.first + i) * depth;
-      output_.template run<kPass>(
+      const std::int64_t plane = (part.first + i) * Pass::kOuts;
+      output_.template run<Pass>(
           y_points_ + i * tiles * b_.tile, sums_ + i * tiles * sums_of_tile(p_), part.block,
-          std::min(depth, p_.axes[0].narrow - plane), p_.y_plane<T>(part.sample, plane));
+          std::min(Pass::kOuts, p_.axes[0].narrow - plane), p_.y_plane<T>(part.sample, plane));
     }
   }
 
  private:
   /// The factors of the tiles from layer `layer` of the part on, for outputs from k on.
-  template <int kPass>
+  template <class Pass>
   [[nodiscard]] Product product_of(const ForwardWalk& walk, const Part& part, std::int64_t point,
                                    std::int64_t k, std::int64_t layer) const {
     Product product;
@@ -215,8 +217,8 @@ class ForwardWork {
     const std::int64_t weight = weight_point(p_.taps(), p_.c), line = p_.points.count() * weight;
     product.weight_vector = kLanes == kLine ? line : kLanes;
     product.out_vector = kLanes == kLine ? b_.y_line : kLanes;
-    const float* weights =
-        weights_ + k / kLine * line + (kPass * p_.points.in_pass() + point) * weight + k % kLine;
+    const float* weights = weights_ + k / kLine * line +
+                           (Pass::kNumber * p_.points.in_pass() + point) * weight + k % kLine;
     for (std::int64_t t = 0; t < p_.taps(); ++t) {
       const float* x = b_.joins_layers ? walk.joined_factor(part, t) : walk.factor(part, layer, t);
       if (x == nullptr) continue;
@@ -229,8 +231,9 @@ class ForwardWork {
   void multiply_rows(const Product& product, bool is_pair, std::int64_t rows, float* out,
                      Prefetcher& prefetcher) const {
     const bool is_streamed = product.taps * product.channels >= kStreamedTerms;
-    const MultiplyTable& table = p_.points.is_cubic ? multiply_table<true>(is_pair, is_streamed)
-                                                    : multiply_table<false>(is_pair, is_streamed);
+    const MultiplyTable& table = p_.points.has_pairs()
+                                     ? multiply_table<true>(is_pair, is_streamed)
+                                     : multiply_table<false>(is_pair, is_streamed);
     const std::int64_t groups = blocks_of(rows, kMostRows);
     for (std::int64_t g = 0; g < groups; ++g) {
       const std::int64_t lo = rows * g / groups, hi = rows * (g + 1) / groups;

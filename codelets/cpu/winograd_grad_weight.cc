@@ -1,5 +1,5 @@
-// Gradient of a 3x3 (x any along D) convolution by its weight, by the transpose of Winograd's F(4x4, 3x3) or
-// F(4x4x4, 3x3x3):
+// Gradient of a 3x3 (x any along D) convolution by its weight, by the transpose of Winograd's F(4x4, 3x3),
+// F(2x4x4, 3x3x3) or F(4x4x4, 3x3x3):
 //
 //   dg = G^T [ sum over tiles of (B^T d B) . (A dY A^T) ] G
 //
@@ -86,14 +86,13 @@ class GradientWork {
         sums_(sums),
         transform_(p, blocking) {}
 
-  template <int kPass>
-  void run(const Part& part, const Part* next, const GradientWalk& walk) {
-    const std::int64_t depth = p_.points.depth();
+  template <class Pass>
+  void run(Pass, const Part& part, const Part* next, const GradientWalk& walk) {
     for (std::int64_t i = 0; i < part.count; ++i) {
-      const std::int64_t plane = (part.first + i) * depth;
-      transform_.template run<kPass>(p_.y_plane<T>(part.sample, plane), part.block,
-                                     std::min(depth, p_.axes[0].narrow - plane),
-                                     y_points_ + i * part.block.tiles() * b_.tile);
+      const std::int64_t plane = (part.first + i) * Pass::kOuts;
+      transform_.template run<Pass>(p_.y_plane<T>(part.sample, plane), part.block,
+                                    std::min(Pass::kOuts, p_.axes[0].narrow - plane),
+                                    y_points_ + i * part.block.tiles() * b_.tile);
     }
     Prefetcher prefetcher;
     if (next != nullptr) {
@@ -114,10 +113,11 @@ class GradientWork {
       for (std::int64_t point = 0; point < p_.points.in_pass(); ++point)
         for (std::int64_t line = 0; line < p_.k_lines(); ++line)
           multiply_line(walk, part, point, line, has_sums_,
-                        sums_ + (kPass * p_.points.in_pass() + point) * sums_of_point(p_, b_) +
+                        sums_ +
+                            (Pass::kNumber * p_.points.in_pass() + point) * sums_of_point(p_, b_) +
                             line * kLine * row_floats(),
                         prefetcher);
-      if (kPass + 1 == p_.points.passes()) has_sums_ = true;
+      if (Pass::kIsLast) has_sums_ = true;
     }
   }
 
@@ -134,10 +134,10 @@ class GradientWork {
   [[nodiscard]] RowsToPrefetch gradients_of(const Part& part) const {
     const std::int64_t h = part.block.row0 * kOut, w = part.block.column0 * kOut;
     const std::int64_t columns = std::min(part.block.columns * kOut, p_.axes[2].narrow - w);
-    const std::int64_t plane = part.first * p_.points.depth();
+    const std::int64_t plane = part.first * p_.points.depth;
     const T* first = p_.y_plane<T>(part.sample, plane) + h * p_.y_strides[1] + w * p_.y_strides[2];
     return rows_to_prefetch(first, p_.y_strides,
-                            std::min(part.count * p_.points.depth(), p_.axes[0].narrow - plane),
+                            std::min(part.count * p_.points.depth, p_.axes[0].narrow - plane),
                             std::min(part.block.rows * kOut, p_.axes[1].narrow - h), columns);
   }
 
@@ -211,23 +211,25 @@ class GradientWork {
                                   if (access.count() == 0) return;
                                   float* to = dw_.as<float>() + k * dw_.strides[0] + c;
                                   const float* from = sums + k % kLine * row_floats() + c;
-                                  if (p_.points.is_cubic)
-                                    write_cube(access, from, point, to, r_stride);
+                                  if (p_.points.depth == 4)
+                                    write_from_pairs<4>(access, from, point, to, r_stride);
+                                  else if (p_.points.depth == 2)
+                                    write_from_pairs<2>(access, from, point, to, r_stride);
                                   else
                                     for (std::int64_t r = 0; r < p_.taps(); ++r)
                                       write_taps(access, from + r * tap, point, to + r * r_stride);
                                 });
   }
 
-  template <class Access>
-  HWY_INLINE void write_cube(const Access& access, const float* HWY_RESTRICT sums,
-                             std::int64_t point, float* dw, std::int64_t r_stride) const {
+  template <std::int64_t kDepth, class Access>
+  HWY_INLINE void write_from_pairs(const Access& access, const float* HWY_RESTRICT sums,
+                                   std::int64_t point, float* dw, std::int64_t r_stride) const {
     HWY_ALIGN float taps[kTaps][kPlane * kLanes];
     for (std::int64_t i = 0; i < kPlane; ++i) {
       VF32 u[kIn], g[kTaps];
-      for (std::int64_t d = 0; d < kIn; ++d)
-        u[kPointOf[d]] = hn::Load(F32(), sums + (d * kPlane + i) * point);
-      transform_weight_gradient(u, g);
+      for (std::int64_t d = 0; d < kDepth + kTaps - 1; ++d)
+        u[d] = hn::Load(F32(), sums + (d * kPlane + i) * point);
+      transform_weight_depth_gradient<kDepth>(u, g);
       for (std::int64_t r = 0; r < kTaps; ++r) hn::Store(g[r], F32(), taps[r] + i * kLanes);
     }
     for (std::int64_t r = 0; r < kTaps; ++r) write_taps(access, taps[r], kLanes, dw + r * r_stride);

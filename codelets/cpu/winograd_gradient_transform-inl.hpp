@@ -20,7 +20,7 @@ class GradientTransform {
   GradientTransform(const Problem& p, const Blocking& blocking) : p_(p), b_(blocking) {}
 
   /// @param planes of dy in the layer
-  template <int kPass>
+  template <class Pass>
   void run(const T* plane, const TileBlock& block, std::int64_t planes, float* out) const {
     for_each_tile(p_, block, planes, plane,
                   [&](std::int64_t number, const T* tile, const TileExtent& extent) HWY_ATTR {
@@ -28,8 +28,8 @@ class GradientTransform {
                       for_each_vector_of_line(
                           line, p_.k, [&](auto access, std::int64_t k, std::int64_t v) HWY_ATTR {
                             float* to = out + number * b_.tile + line * b_.y_line + v;
-                            if (p_.points.is_cubic)
-                              transform_cube<kPass>(access, tile + k, extent, to);
+                            if constexpr (Pass::kOuts > 1)
+                              transform_pass<Pass>(access, tile + k, extent, to);
                             else
                               transform_tile(access, tile + k, p_.y_strides[1], p_.y_strides[2],
                                              extent, to);
@@ -38,15 +38,15 @@ class GradientTransform {
   }
 
  private:
-  template <int kPass, class Access>
-  HWY_INLINE void transform_cube(const Access& access, const T* dy, const TileExtent& extent,
+  template <class Pass, class Access>
+  HWY_INLINE void transform_pass(const Access& access, const T* dy, const TileExtent& extent,
                                  float* out) const {
     HWY_ALIGN float points[kPair][kOut * kOut * kLanes];
     for (std::int64_t i = 0; i < extent.height; ++i)
       for (std::int64_t j = 0; j < extent.width; ++j) {
         VF32 m[kPair];
         const T* from = dy + i * p_.y_strides[1] + j * p_.y_strides[2];
-        transform_output_gradient_pair<kPass>(
+        transform_output_gradient_pair<Pass>(
             [&](std::int64_t d) HWY_ATTR {
               return d < extent.planes ? access.load(from + d * p_.y_strides[0]) : hn::Zero(F32());
             },

@@ -1,6 +1,7 @@
 // What the Winograd kernels do to single vectors: the transforms of one dimension, and reading x. Compiled once a Highway target.
 //
-// The points are 0, +-sqrt(1/2), +-sqrt(2), inf: their transforms' rounding errors are a fifth of those of the usual 0, +-1, +-2, inf.
+// The points of four outputs are 0, +-sqrt(1/2), +-sqrt(2), inf: their transforms' rounding errors are a fifth of those of the usual 0, +-1,
+// +-2, inf. Those of two outputs, which D may have, are 0, +-1, inf.
 // Source: Barabasz et al., "Error Analysis and Improving the Accuracy of Winograd Convolution", ACM TOMS 46(4), 2020.
 // SPDX-License-Identifier: Apache-2.0
 #if defined(HPDLF_CODELETS_CPU_WINOGRAD_TRANSFORMS_INL_HPP) == defined(HWY_TARGET_TOGGLE)
@@ -96,21 +97,47 @@ HWY_INLINE void transform_weight_gradient(const VF32* u, VF32* g) {
   g[2] = hn::MulAdd(constant(2), sb, hn::MulAdd(constant(0.5F), sa, u[5]));
 }
 
-// ---- a pair of points: pass 0: 0 and inf, 1: +-sqrt(1/2), 2: +-sqrt(2)
+// ---- along D: passes of a pair of points. The first has 0 and inf, the others p and -p: sqrt(1/2) and sqrt(2), or with two outputs 1
 
-/// The points of a pair but 0 and inf: p and -p.
-template <int kPass>
-inline constexpr float kPairPoint = kPass == 1 ? kA : kB;
+/// A pass of tiles with kDepth outputs along D; the only one where that is direct.
+template <std::int64_t kDepth, int kIndex>
+struct Pass {
+  static constexpr std::int64_t kOuts = kDepth, kIns = kDepth + kTaps - 1;
+  static constexpr int kNumber = kIndex;
+  static constexpr bool kIsFirst = kIndex == 0,
+                        kIsLast = kDepth == 1 || kPair * (kIndex + 1) == kIns;
+  static constexpr float kPoint = kDepth == 2 ? 1 : kIndex == 1 ? kA : kB;  ///< p
+};
+
+/// body(Pass) for all passes in their order.
+template <class Body>
+void for_each_pass(const Points& points, const Body& body) {
+  if (points.depth == 1) return body(Pass<1, 0>());
+  if (points.depth == 2) {
+    body(Pass<2, 0>());
+    return body(Pass<2, 1>());
+  }
+  body(Pass<4, 0>());
+  body(Pass<4, 1>());
+  body(Pass<4, 2>());
+}
 
 /// The two rows of B^T; `load(i)` gives input i.
-template <int kPass, class Load>
+template <class Pass, class Load>
 HWY_INLINE void transform_input_pair(const Load& load, VF32* y) {
-  if constexpr (kPass == 0) {
+  constexpr bool kIsShort = Pass::kOuts == 2;
+  if constexpr (Pass::kIsFirst && kIsShort) {
+    y[0] = hn::Sub(load(2), load(0));
+    y[1] = hn::Sub(load(3), load(1));
+  } else if constexpr (Pass::kIsFirst) {
     const VF32 sum = constant(2.5F);
     y[0] = hn::Add(load(0), hn::NegMulAdd(sum, load(2), load(4)));
     y[1] = hn::Add(load(1), hn::NegMulAdd(sum, load(3), load(5)));
+  } else if constexpr (kIsShort) {
+    y[0] = hn::Add(load(2), load(1));
+    y[1] = hn::Sub(load(2), load(1));
   } else {
-    constexpr float kP = kPairPoint<kPass>;
+    constexpr float kP = Pass::kPoint;
     const VF32 other = constant(1 / (kP * kP)), p = constant(kP);  // the square of the other pair
     const VF32 e = hn::NegMulAdd(other, load(2), load(4));
     const VF32 o = hn::NegMulAdd(other, load(1), load(3));
@@ -120,16 +147,18 @@ HWY_INLINE void transform_input_pair(const Load& load, VF32* y) {
 }
 
 /// The two rows of A; `load(i)` gives output i.
-template <int kPass, class Load>
+template <class Pass, class Load>
 HWY_INLINE void transform_output_gradient_pair(const Load& load, VF32* m) {
-  if constexpr (kPass == 0) {
+  if constexpr (Pass::kIsFirst) {
     m[0] = load(0);
-    m[1] = load(3);
+    m[1] = load(Pass::kOuts - 1);
   } else {
-    constexpr float kP = kPairPoint<kPass>;
-    const VF32 square = constant(kP * kP);
-    const VF32 e = hn::MulAdd(square, load(2), load(0));
-    const VF32 o = hn::Mul(constant(kP), hn::MulAdd(square, load(3), load(1)));
+    VF32 e = load(0), o = load(1);
+    if constexpr (Pass::kOuts > 2) {
+      const VF32 square = constant(Pass::kPoint * Pass::kPoint);
+      e = hn::MulAdd(square, load(2), e);
+      o = hn::Mul(constant(Pass::kPoint), hn::MulAdd(square, load(3), o));
+    }
     m[0] = hn::Add(e, o);
     m[1] = hn::Sub(e, o);
   }
@@ -137,6 +166,37 @@ HWY_INLINE void transform_output_gradient_pair(const Load& load, VF32* m) {
 
 /// Point of transform_weight and its transpose that is the i-th in the order of passes.
 inline constexpr std::int64_t kPointOf[kIn] = {0, 5, 1, 2, 3, 4};
+
+/// G g, in the order of passes: 3 -> kDepth + 2.
+template <std::int64_t kDepth>
+HWY_INLINE void transform_weight_depth(const VF32* g, VF32* u) {
+  if constexpr (kDepth == 2) {
+    const VF32 half = constant(0.5F), e = hn::Mul(half, hn::Add(g[0], g[2]));
+    u[0] = hn::Neg(g[0]);
+    u[1] = g[2];
+    u[2] = hn::MulAdd(half, g[1], e);
+    u[3] = hn::NegMulAdd(half, g[1], e);
+  } else {
+    VF32 points[kIn];
+    transform_weight(g, points);
+    for (std::int64_t i = 0; i < kIn; ++i) u[i] = points[kPointOf[i]];
+  }
+}
+
+/// G^T u, the transpose.
+template <std::int64_t kDepth>
+HWY_INLINE void transform_weight_depth_gradient(const VF32* u, VF32* g) {
+  if constexpr (kDepth == 2) {
+    const VF32 half = constant(0.5F), e = hn::Mul(half, hn::Add(u[2], u[3]));
+    g[0] = hn::Sub(e, u[0]);
+    g[1] = hn::Mul(half, hn::Sub(u[2], u[3]));
+    g[2] = hn::Add(e, u[1]);
+  } else {
+    VF32 points[kIn];
+    for (std::int64_t i = 0; i < kIn; ++i) points[kPointOf[i]] = u[i];
+    transform_weight_gradient(points, g);
+  }
+}
 
 // ---- x
 

@@ -31,18 +31,18 @@ class WeightLine {
   void write(std::int64_t line, float* out) const {
     const std::int64_t inputs = w_.extents[input_dim_], taps = points_.direct_taps(depth_);
     const std::int64_t point = weight_point(taps, inputs);
+    const bool has_pairs = points_.has_pairs();
     const bool streams = reinterpret_cast<std::uintptr_t>(out) % (kLine * sizeof(float)) == 0;
     HWY_ALIGN float g[kIn * kTaps * kTaps * kLine];
     for (std::int64_t i = 0; i < inputs; ++i) {
-      if (points_.is_cubic) {
+      if (has_pairs) {
         for (std::int64_t r = 0; r < kTaps; ++r) gather(line, r, i, g + r * kTaps * kTaps * kLine);
-        transform_depth(g);
+        points_.depth == 2 ? transform_depth<2>(g) : transform_depth<4>(g);
       }
-      for (std::int64_t r = 0; r < (points_.is_cubic ? kIn : taps); ++r) {
-        float* from = points_.is_cubic ? g + r * kTaps * kTaps * kLine : g;
-        float* to =
-            out + (points_.is_cubic ? r * kPlane * point + i * kLine : (r * inputs + i) * kLine);
-        if (!points_.is_cubic) gather(line, r, i, g);
+      for (std::int64_t r = 0; r < (has_pairs ? points_.count() / kPlane : taps); ++r) {
+        float* from = has_pairs ? g + r * kTaps * kTaps * kLine : g;
+        float* to = out + (has_pairs ? r * kPlane * point + i * kLine : (r * inputs + i) * kLine);
+        if (!has_pairs) gather(line, r, i, g);
         transform(from, to, point, streams);
       }
     }
@@ -71,14 +71,16 @@ class WeightLine {
     return transposed_ ? taps - 1 - tap : tap;
   }
 
-  /// Three times 3 x 3 taps to six times, in the order of passes.
+  /// Three times 3 x 3 taps to kDepth + 2 times, in the order of passes.
+  template <std::int64_t kDepth>
   static void transform_depth(float* g) {
     constexpr std::int64_t kStep = kTaps * kTaps * kLine;
     for (std::int64_t at = 0; at < kStep; at += kLanes) {
       VF32 w[kTaps], u[kIn];
       for (std::int64_t r = 0; r < kTaps; ++r) w[r] = hn::Load(F32(), g + r * kStep + at);
-      transform_weight(w, u);
-      for (std::int64_t i = 0; i < kIn; ++i) hn::Store(u[kPointOf[i]], F32(), g + i * kStep + at);
+      transform_weight_depth<kDepth>(w, u);
+      for (std::int64_t i = 0; i < kDepth + kTaps - 1; ++i)
+        hn::Store(u[i], F32(), g + i * kStep + at);
     }
   }
 

@@ -1,5 +1,5 @@
-// Convolution by Winograd's F(4x4, 3x3) or F(4x4x4, 3x3x3): what graph/passes/use_winograd.cc puts in place of Conv, ConvGradInput and ConvGradWeight.
-//   WinogradWeights          u = G g G^T of every tap along D and pair of channels, 36 numbers for 9; or along D too, 216 for 27
+// Convolution by Winograd's F(4x4, 3x3), F(2x4x4, 3x3x3) or F(4x4x4, 3x3x3): what graph/passes/use_winograd.cc puts in place of Conv, ConvGradInput and ConvGradWeight.
+//   WinogradWeights          u = G g G^T of every tap along D and pair of channels, 36 numbers for 9; or along D too, 144 or 216 for 27
 //   WinogradConv             y = Conv(x, w) from u; from transposed weights and complementary pads it is ConvGradInput
 //   WinogradConvGradWeight   ConvGradWeight
 //   Normalized...            the same of activation((x - shift) * scale + offset), which is never stored: graph/passes/fuse_normalize.cc
@@ -12,19 +12,24 @@ namespace hpdlf::graph {
 namespace {
 
 constexpr std::int64_t kTile = 4;   // outputs along a transformed axis
+constexpr std::int64_t kTaps = 3;   // along it
 constexpr std::int64_t kIn = 6;     // products along it
 constexpr std::int64_t kLine = 16;  // output channels whose weights lie together
 
 std::int64_t lines(std::int64_t channels) { return (channels + kLine - 1) / kLine; }
 
-bool is_cubic(const Attrs& attrs) { return attrs.integer("tile_depth") == kTile; }
+/// Outputs along D that a tile has; more than 1 where D is transformed.
+std::int64_t depth_of(const Attrs& attrs) { return attrs.integer("tile_depth"); }
+bool transforms_depth(const Attrs& attrs) { return depth_of(attrs) > 1; }
 
 /// Products of a tile and pair of channels.
-std::int64_t points(const Attrs& attrs) { return is_cubic(attrs) ? kIn * kIn * kIn : kIn * kIn; }
+std::int64_t points(const Attrs& attrs) {
+  return kIn * kIn * (transforms_depth(attrs) ? depth_of(attrs) + kTaps - 1 : 1);
+}
 
 /// Numbers that a line of outputs holds: those of a point, and a line of zeros that keeps points apart in the caches.
 std::int64_t line_elements(const Attrs& attrs, std::int64_t taps, std::int64_t inputs) {
-  return points(attrs) * ((is_cubic(attrs) ? 1 : taps) * inputs + 1) * kLine;
+  return points(attrs) * ((transforms_depth(attrs) ? 1 : taps) * inputs + 1) * kLine;
 }
 
 /// Product of the kernel's extents without the last two.
@@ -52,9 +57,9 @@ void check_geometry(const OpCall& call) {
 }
 
 void check_tile_depth(const Attrs& attrs, std::int64_t taps) {
-  const std::int64_t depth = attrs.integer("tile_depth");
-  HPDLF_CHECK(depth == 1 || (depth == kTile && taps == 3),
-              "tile_depth={} with {} taps along D: 1, or 4 for 3 taps", depth, taps);
+  const std::int64_t depth = depth_of(attrs);
+  HPDLF_CHECK(depth == 1 || ((depth == 2 || depth == 4) && taps == kTaps),
+              "tile_depth={} with {} taps along D: 1, or 2 or 4 for 3 taps", depth, taps);
 }
 
 void check_f32(const TensorType& type, const char* name) {
@@ -147,8 +152,8 @@ std::string winograd_grad_weight_rule(const OpCall& call) {
 
 // ---- cost: products of whole tiles, and the transforms of whole lines
 
-/// What a core computes in products while it transforms a channel of a tile: measured, as loads and stores bound it, not arithmetic.
-constexpr double kTransformFlops = 800, kCubicTransformFlops = 5500;
+/// What a core computes in products while it transforms a channel of a tile, or that in a pass: measured, as loads and stores bound it, not arithmetic.
+constexpr double kTransformFlops = 800, kPassTransformFlops = 1830;
 /// Transformed weights (or the sums of their gradient) of this many bytes double the time of the products while they pass by once for
 /// every few tiles: measured. Smaller ones stay in the caches.
 constexpr double kStreamedBytes = 32 << 20;
@@ -157,17 +162,18 @@ constexpr std::int64_t kTogether = 64;
 
 /// Axes of an activation that are transformed: the last ones before the channels.
 int first_transformed(const OpCall& call, const Extents& y) {
-  return y.rank() - (is_cubic(*call.attrs) ? 4 : 3);
+  return y.rank() - (transforms_depth(*call.attrs) ? 4 : 3);
 }
 
 double tiles(const OpCall& call, const Extents& y) {
-  const auto along = [](std::int64_t extent) {
-    const std::int64_t count = (extent + kTile - 1) / kTile;
-    return static_cast<double>(count);
-  };
   double n = 1;
-  for (int i = 0; i < y.rank() - 1; ++i)
-    n *= i < first_transformed(call, y) ? static_cast<double>(y[i]) : along(y[i]);
+  for (int i = 0; i < y.rank() - 1; ++i) {
+    const std::int64_t outputs = i < first_transformed(call, y) ? 1
+                                 : i < y.rank() - 3             ? depth_of(*call.attrs)
+                                                                : kTile;
+    const std::int64_t count = (y[i] + outputs - 1) / outputs;
+    n *= static_cast<double>(count);
+  }
   return n;
 }
 
@@ -185,7 +191,10 @@ double input_tiles(const OpCall& call, const Extents& x, const Extents& y) {
 double winograd_flops(const OpCall& call, const Extents& y, int streams, std::int64_t most) {
   const Extents& x = call.input(0).extents;
   const std::int64_t c = x.back(), k = y.back();
-  const bool is_3d = is_cubic(*call.attrs);
+  const bool is_3d = transforms_depth(*call.attrs);
+  const double transform_flops =
+      is_3d ? kPassTransformFlops * static_cast<double>((depth_of(*call.attrs) + kTaps - 1) / 2)
+            : kTransformFlops;
   const auto pairs = [&](std::int64_t cs, std::int64_t ks) {
     return static_cast<double>(points(*call.attrs) * cs * ks);
   };
@@ -198,8 +207,7 @@ double winograd_flops(const OpCall& call, const Extents& y, int streams, std::in
   };
   const double lines_of_tile = input_tiles(call, x, y) * transforms(c, k) + transforms(k, c);
   return tiles(call, y) *
-         (2 * taps * products * (1 + streaming) +
-          (is_3d ? kCubicTransformFlops : kTransformFlops) * kLine * lines_of_tile);
+         (2 * taps * products * (1 + streaming) + transform_flops * kLine * lines_of_tile);
 }
 
 Cost winograd_conv_cost(const OpCall& call) {
@@ -218,7 +226,7 @@ Cost winograd_grad_weight_cost(const OpCall& call) {
 Cost weights_cost(const OpCall& call) { return streaming_cost(call, 3); }
 
 AttrSpec tile_depth() {
-  return {"tile_depth", std::int64_t{1}, "outputs a tile has along D: 1, D is direct, or 4"};
+  return {"tile_depth", std::int64_t{1}, "outputs a tile has along D: 1, D is direct, or 2 or 4"};
 }
 
 /// The operator, and its twin that normalises x while it reads it.
@@ -243,8 +251,8 @@ void register_winograd_ops(OpRegistry& registry) {
        .inputs = {{"w", "f32 [K, (D,) 3, 3, C]"}},
        .outputs =
            {{"u",
-             "f32 [outputs / 16, 36 * (D * inputs + 1) * 16], or 216 * (inputs + 1) * 16 with "
-             "tile_depth 4: outputs K and inputs C, or C and K if transposed"}},
+             "f32 [outputs / 16, 36 * (D * inputs + 1) * 16], or 144 or 216 * (inputs + 1) * 16 "
+             "with tile_depth 2 or 4: outputs K and inputs C, or C and K if transposed"}},
        .attrs = {{"transposed", std::int64_t{0},
                   "1: for the gradient by x: inputs and outputs change places, taps are mirrored"},
                  tile_depth(),

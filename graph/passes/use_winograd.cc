@@ -66,14 +66,14 @@ class Rewriter {
     return call;
   }
 
-  /// What "tile_depth" may be: D direct, or transformed where the kernel has three taps there. Not forward in f32: its greater rounding
-  /// error would move values across the kinks of activations, and their gradients with them; backward an error stays what it is.
+  /// What "tile_depth" may be: D direct, or transformed where the kernel has three taps there. Forward in f32 not four outputs: their greater
+  /// rounding error would move values across the kinks of activations, and their gradients with them; backward an error stays what it is.
   [[nodiscard]] std::vector<std::int64_t> tile_depths(const Node& node) const {
     const auto& kernel = node.attrs.integers("kernel_shape");
     const bool has_three_taps = kernel.size() == 3 && kernel[0] == 3;
     const bool is_exact = node.phase == Phase::forward && is_f32(graph_, node.inputs[0]);
-    if (has_three_taps && !is_exact) return {1, 4};
-    return {1};
+    if (!has_three_taps) return {1};
+    return is_exact ? std::vector<std::int64_t>{1, 2} : std::vector<std::int64_t>{1, 2, 4};
   }
 
   bool use_for_weight_gradient(const Node& node) {

@@ -89,8 +89,8 @@ void run_layer(benchmark::State& state, const std::string& op, const Layer& laye
   }
   Extents weight{layer.k, layer.kernel, layer.kernel, layer.kernel, layer.c};
   if (op == "WinogradConv")
-    weight = {(layer.k + 15) / 16,
-              tile_depth == 1 ? 36 * (layer.kernel * layer.c + 1) * 16 : 216 * (layer.c + 1) * 16};
+    weight = {(layer.k + 15) / 16, tile_depth == 1 ? 36 * (layer.kernel * layer.c + 1) * 16
+                                                   : 36 * (tile_depth + 2) * (layer.c + 1) * 16};
   Operand w(weight, weight, 0);
   Operand x(wide, wide_whole, wide_lo), y(narrow, narrow_whole, narrow_lo);
 
@@ -123,9 +123,11 @@ void register_layers() {
           ->Unit(benchmark::kMillisecond);
     if (layer.kernel == 3 && layer.stride == 1)
       for (const char* op : {"WinogradConv", "WinogradConvGradWeight"})
-        benchmark::RegisterBenchmark((std::string(op) + "/cubes_" + layer.name).c_str(), run_layer,
-                                     op, layer, kSlabs, 4)
-            ->Unit(benchmark::kMillisecond);
+        for (const std::int64_t depth : {2, 4})
+          benchmark::RegisterBenchmark(
+              (op + ("/depth" + std::to_string(depth)) + "_" + layer.name).c_str(), run_layer, op,
+              layer, kSlabs, depth)
+              ->Unit(benchmark::kMillisecond);
   }
 }
 

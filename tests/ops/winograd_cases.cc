@@ -10,26 +10,37 @@ namespace {
 
 using Ints = std::vector<std::int64_t>;
 constexpr std::int64_t kPoints = 6, kTaps = 3, kLine = 16;
-constexpr std::int64_t kDepthPoints[kPoints] = {0, 5, 1,
-                                                2, 3, 4};  ///< as the kernels' passes take them
 
-/// G of F(4, 3) with the points 0, +-sqrt(1/2), +-sqrt(2), inf: row (1, p, p^2) / product over the other points q of (p - q).
-std::array<std::array<double, kTaps>, kPoints> make_g_matrix() {
-  const double points[] = {0, std::sqrt(0.5), -std::sqrt(0.5), std::sqrt(2.0), -std::sqrt(2.0)};
-  std::array<std::array<double, kTaps>, kPoints> g{};
-  g[kPoints - 1] = {0, 0, 1};
-  for (std::size_t i = 0; i + 1 < kPoints; ++i) {
+/// G of finite points and inf, which comes last: row (1, p, p^2) / product over the other points q of (p - q).
+using Matrix = std::vector<std::array<double, kTaps>>;
+Matrix make_g_matrix(const std::vector<double>& points) {
+  Matrix g;
+  for (const double p : points) {
     double norm = 1;
-    for (std::size_t q = 0; q + 1 < kPoints; ++q)
-      if (q != i) norm *= points[i] - points[q];
-    g[i] = {1 / norm, points[i] / norm, points[i] * points[i] / norm};
+    for (const double q : points)
+      if (q != p) norm *= p - q;
+    g.push_back({1 / norm, p / norm, p * p / norm});
   }
+  g.push_back({0, 0, 1});
   return g;
 }
 
+/// Of F(4, 3).
+const Matrix& g_matrix() {
+  static const Matrix g =
+      make_g_matrix({0, std::sqrt(0.5), -std::sqrt(0.5), std::sqrt(2.0), -std::sqrt(2.0)});
+  return g;
+}
 double g_matrix(std::int64_t i, std::int64_t j) {
-  static const auto g = make_g_matrix();
-  return g[static_cast<std::size_t>(i)][static_cast<std::size_t>(j)];
+  return g_matrix()[static_cast<std::size_t>(i)][static_cast<std::size_t>(j)];
+}
+
+/// Along D, in the order of the kernels' passes: inf comes second.
+double depth_matrix(std::int64_t tile_depth, std::int64_t i, std::int64_t j) {
+  static const Matrix of_two = make_g_matrix({0, 1, -1});
+  const Matrix& g = tile_depth == 2 ? of_two : g_matrix();
+  const std::size_t point = i == 0 ? 0 : i == 1 ? g.size() - 1 : static_cast<std::size_t>(i) - 1;
+  return g[point][static_cast<std::size_t>(j)];
 }
 
 /// 1-based on the four dimensions [K, D, 3, 3, C] that a 2-D weight has too (D = 1).
@@ -44,7 +55,7 @@ struct Weights {
 
 /// Products of a tile: of H and W, or of D too.
 std::int64_t points(std::int64_t tile_depth) {
-  return tile_depth == 1 ? kPoints * kPoints : kPoints * kPoints * kPoints;
+  return kPoints * kPoints * (tile_depth == 1 ? 1 : tile_depth + kTaps - 1);
 }
 
 /// Element (output, point, direct tap along D, input) of transformed weights.
@@ -65,7 +76,7 @@ double transformed(const Weights& w, bool transposed, std::int64_t tile_depth, s
   if (tile_depth == 1) return plane(tap);
   double sum = 0;
   for (std::int64_t r = 0; r < kTaps; ++r)
-    sum += g_matrix(kDepthPoints[point / (kPoints * kPoints)], r) * plane(r);
+    sum += depth_matrix(tile_depth, point / (kPoints * kPoints), r) * plane(r);
   return sum;
 }
 
@@ -124,11 +135,12 @@ std::vector<Geometry> geometries() {
       {"2d_asymmetric_pads", {1, 8, 7, 3}, {1, 8, 9, 4}, {3, 3}, {1, 0, 1, 4}}};
   const std::size_t direct = table.size();
   for (std::size_t i = 0; i < direct; ++i)
-    if (table[i].taps() == kTaps) {
-      table.push_back(table[i]);
-      table.back().name += "_cubes";
-      table.back().tile_depth = 4;
-    }
+    for (const std::int64_t depth : {2, 4})
+      if (table[i].taps() == kTaps) {
+        table.push_back(table[i]);
+        table.back().name += "_depth" + std::to_string(depth);
+        table.back().tile_depth = depth;
+      }
   return table;
 }
 
@@ -336,8 +348,8 @@ std::vector<OpCase> winograd_cases() {
     }
   }
   add_bf16(cases);
-  for (const std::int64_t depth : {1, 4})  // y is 4 MiB
-    cases.push_back(conv_case({depth == 1 ? "3d_past_the_caches" : "3d_past_the_caches_cubes",
+  for (const std::int64_t depth : {1, 2, 4})  // y is 4 MiB
+    cases.push_back(conv_case({"3d_past_the_caches_depth" + std::to_string(depth),
                                {1, 16, 64, 64, 1},
                                {1, 16, 64, 64, 16},
                                {3, 3, 3},
@@ -345,8 +357,9 @@ std::vector<OpCase> winograd_cases() {
                                depth},
                               true));
   for (const bool transposed : {false, true}) {
-    cases.push_back(weights_case("3d", {35, 3, 3, 3, 20}, transposed, 1));
-    cases.push_back(weights_case("3d_cubes", {35, 3, 3, 3, 20}, transposed, 4));
+    for (const std::int64_t depth : {1, 2, 4})
+      cases.push_back(
+          weights_case("3d_depth" + std::to_string(depth), {35, 3, 3, 3, 20}, transposed, depth));
     cases.push_back(weights_case("2d", {16, 3, 3, 33}, transposed, 1));
   }
   const Extents u{1, 36 * 5 * 16};
