@@ -3,27 +3,32 @@
 #pragma once
 #include <algorithm>
 #include <benchmark/benchmark.h>
+#include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <string>
+#include <sys/mman.h>
 
 #include "codelets/kernel.hpp"
 
 namespace hpdlf::codelets {
 
-/// Zeros, 64-byte aligned; first touched by the thread that uses them.
+/// Zeros on huge pages where the system has them, as training's pool; first touched by the thread that uses them.
 class Buffer {
  public:
   explicit Buffer(std::int64_t bytes)
-      : bytes_(static_cast<std::size_t>(bytes) + 64), data_(new std::byte[bytes_]()) {}
-  [[nodiscard]] std::byte* data() const {
-    void* p = data_.get();
-    std::size_t room = bytes_;
-    return static_cast<std::byte*>(std::align(64, bytes_ - 64, p, room));
+      : data_(static_cast<std::byte*>(std::aligned_alloc(kPage, rounded(bytes))), &std::free) {
+    madvise(data_.get(), rounded(bytes), MADV_HUGEPAGE);
+    std::memset(data_.get(), 0, rounded(bytes));
   }
+  [[nodiscard]] std::byte* data() const { return data_.get(); }
 
  private:
-  std::size_t bytes_;
-  std::unique_ptr<std::byte[]> data_;
+  static constexpr std::size_t kPage = std::size_t{2} << 20;
+  static std::size_t rounded(std::int64_t bytes) {
+    return (static_cast<std::size_t>(bytes) / kPage + 1) * kPage;
+  }
+  std::unique_ptr<std::byte, decltype(&std::free)> data_;
 };
 
 /// Times the kernel that training would choose for the call. `prepare` may exchange the operands' data before each run; `flops` are those of one.
