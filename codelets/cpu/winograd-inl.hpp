@@ -126,8 +126,8 @@ class PlaneTransform {
   float* strip_;
 };
 
-/// Transforms the inputs of a block in a layer's planes of x to a pass's points, at `out`: tile 0, line 0 of the layer. Along a row of tiles a
-/// window of six columns, transformed along D and H, moves on by four.
+/// Transforms the inputs of a block in a layer's planes of x to a pass's points, at `out`: tile 0, line 0 of the layer. Along a row of tiles
+/// a window of six columns, transformed along D and H, moves on by four.
 template <class T>
 class LayerTransform {
  public:
@@ -257,16 +257,8 @@ class Walk {
       const Part& part = parts_[i];
       const Part* next = i + 1 < parts_.size() ? &parts_[i + 1] : nullptr;
       for_each_pass(p_.points, [&](auto pass) {
-        using Pass = decltype(pass);
-        if constexpr (Pass::kOuts > 1) {
-          for (std::int64_t l = 0; l < part.count; ++l)
-            layers_.template run<Pass>(part.sample,
-                                       (part.first + l) * Pass::kOuts - p_.axes[0].pad_lo,
-                                       part.block, x_points_ + l * part.block.tiles() * b_.tile);
-        } else {
-          for (std::int64_t z = part.z; z < part.z_end; ++z) fill(part.sample, z, part.block);
-        }
-        work.run(pass, part, Pass::kIsLast ? next : nullptr, *this);
+        transform(pass, part);
+        work.run(pass, part, decltype(pass)::kIsLast ? next : nullptr, *this);
       });
     }
   }
@@ -308,6 +300,18 @@ class Walk {
       const std::int64_t z_end = (first + count) * p_.points.depth - d.pad_lo + d.kernel - 1;
       parts_.push_back({n, block, first, count, z, z_end});
       z = z_end;
+    }
+  }
+
+  /// The inputs of a part that a pass takes: where D is direct, those that the part before has not.
+  template <class Pass>
+  void transform(Pass, const Part& part) {
+    if constexpr (Pass::kOuts == 1) {
+      for (std::int64_t z = part.z; z < part.z_end; ++z) fill(part.sample, z, part.block);
+    } else {
+      for (std::int64_t l = 0; l < part.count; ++l)
+        layers_.template run<Pass>(part.sample, (part.first + l) * Pass::kOuts - p_.axes[0].pad_lo,
+                                   part.block, x_points_ + l * part.block.tiles() * b_.tile);
     }
   }
 

@@ -9,11 +9,13 @@
 
 namespace hpdlf::codelets::winograd {
 
-inline constexpr std::int64_t kOut = 4;            ///< outputs a tile and transformed axis: F(4, 3)
-inline constexpr std::int64_t kIn = 6;             ///< inputs a tile and transformed axis
-inline constexpr std::int64_t kTaps = 3;           ///< of the kernel along a transformed axis
-inline constexpr std::int64_t kPlane = kIn * kIn;  ///< points of H and W
-inline constexpr std::int64_t kPair = 2;           ///< points of D in a pass
+inline constexpr std::int64_t kTaps = 3;  ///< of the kernel along a transformed axis
+/// Inputs that so many outputs of an axis take, and products.
+[[nodiscard]] constexpr std::int64_t inputs_of(std::int64_t outputs) { return outputs + kTaps - 1; }
+inline constexpr std::int64_t kOut = 4;  ///< outputs of a tile along H, along W: F(4, 3)
+inline constexpr std::int64_t kIn = inputs_of(kOut);  ///< inputs of it
+inline constexpr std::int64_t kPlane = kIn * kIn;     ///< points of H and W
+inline constexpr std::int64_t kPair = 2;              ///< points of D in a pass
 inline constexpr std::int64_t kLine = 16;  ///< channels that lie together: one cache line of f32
 inline constexpr std::int64_t kMostTaps = 16;  ///< along D, where the algorithm is direct
 inline constexpr std::int64_t kFewTiles = 28;  ///< use a line of weights before it leaves L1
@@ -60,9 +62,7 @@ struct Points {
   std::int64_t depth = 1;  ///< outputs along D that a tile has: 1, D is direct, or 2 or 4
   [[nodiscard]] bool has_pairs() const { return depth > 1; }
   [[nodiscard]] std::int64_t count() const { return passes() * in_pass(); }
-  [[nodiscard]] std::int64_t passes() const {
-    return has_pairs() ? (depth + kTaps - 1) / kPair : 1;
-  }
+  [[nodiscard]] std::int64_t passes() const { return has_pairs() ? inputs_of(depth) / kPair : 1; }
   [[nodiscard]] std::int64_t in_pass() const { return points_of_pass(has_pairs()); }
   [[nodiscard]] static constexpr std::int64_t points_of_pass(bool has_pairs) {
     return has_pairs ? kPair * kPlane : kPlane;
@@ -80,7 +80,8 @@ struct Points {
 }
 
 /// A convolution from x to y (or the pair of which a weight gradient is formed), always in three dimensions. Position o of y reads
-/// positions o - pad + tap of x. Both are f32 or both bf16; what is computed is f32. A layer is what a tile has along D: a plane of y, or two or four if D is transformed.
+/// positions o - pad + tap of x. Both are f32 or both bf16; what is computed is f32. A layer is what a tile has along D: a plane of y, or two or
+/// four if D is transformed.
 struct Problem {
   void* x = nullptr;
   void* y = nullptr;

@@ -1,4 +1,5 @@
-// Convolution by Winograd's F(4x4, 3x3), F(2x4x4, 3x3x3) or F(4x4x4, 3x3x3) with transformed weights: forward, and by x with the weights of that direction.
+// Convolution by Winograd's F(4x4, 3x3), F(2x4x4, 3x3x3) or F(4x4x4, 3x3x3) with transformed weights: forward, and by x with the weights
+// of that direction.
 //
 // A block of tiles sweeps along D. Its part of x is transformed; then every point is a matrix product of tiles by channels, summed over
 // the direct taps along D in registers; the inverse transform adds the bias and writes y (or adds to it).

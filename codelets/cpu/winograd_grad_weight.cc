@@ -227,7 +227,7 @@ class GradientWork {
     HWY_ALIGN float taps[kTaps][kPlane * kLanes];
     for (std::int64_t i = 0; i < kPlane; ++i) {
       VF32 u[kIn], g[kTaps];
-      for (std::int64_t d = 0; d < kDepth + kTaps - 1; ++d)
+      for (std::int64_t d = 0; d < inputs_of(kDepth); ++d)
         u[d] = hn::Load(F32(), sums + (d * kPlane + i) * point);
       transform_weight_depth_gradient<kDepth>(u, g);
       for (std::int64_t r = 0; r < kTaps; ++r) hn::Store(g[r], F32(), taps[r] + i * kLanes);

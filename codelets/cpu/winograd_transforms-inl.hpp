@@ -102,7 +102,7 @@ HWY_INLINE void transform_weight_gradient(const VF32* u, VF32* g) {
 /// A pass of tiles with kDepth outputs along D; the only one where that is direct.
 template <std::int64_t kDepth, int kIndex>
 struct Pass {
-  static constexpr std::int64_t kOuts = kDepth, kIns = kDepth + kTaps - 1;
+  static constexpr std::int64_t kOuts = kDepth, kIns = inputs_of(kDepth);
   static constexpr int kNumber = kIndex;
   static constexpr bool kIsFirst = kIndex == 0,
                         kIsLast = kDepth == 1 || kPair * (kIndex + 1) == kIns;

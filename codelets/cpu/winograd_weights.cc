@@ -37,9 +37,12 @@ class WeightLine {
     for (std::int64_t i = 0; i < inputs; ++i) {
       if (has_pairs) {
         for (std::int64_t r = 0; r < kTaps; ++r) gather(line, r, i, g + r * kTaps * kTaps * kLine);
-        points_.depth == 2 ? transform_depth<2>(g) : transform_depth<4>(g);
+        if (points_.depth == 2)
+          transform_depth<2>(g);
+        else
+          transform_depth<4>(g);
       }
-      for (std::int64_t r = 0; r < (has_pairs ? points_.count() / kPlane : taps); ++r) {
+      for (std::int64_t r = 0; r < (has_pairs ? inputs_of(points_.depth) : taps); ++r) {
         float* from = has_pairs ? g + r * kTaps * kTaps * kLine : g;
         float* to = out + (has_pairs ? r * kPlane * point + i * kLine : (r * inputs + i) * kLine);
         if (!has_pairs) gather(line, r, i, g);
@@ -79,7 +82,7 @@ class WeightLine {
       VF32 w[kTaps], u[kIn];
       for (std::int64_t r = 0; r < kTaps; ++r) w[r] = hn::Load(F32(), g + r * kStep + at);
       transform_weight_depth<kDepth>(w, u);
-      for (std::int64_t i = 0; i < kDepth + kTaps - 1; ++i)
+      for (std::int64_t i = 0; i < inputs_of(kDepth); ++i)
         hn::Store(u[i], F32(), g + i * kStep + at);
     }
   }

@@ -1,4 +1,5 @@
-// Convolution by Winograd's F(4x4, 3x3), F(2x4x4, 3x3x3) or F(4x4x4, 3x3x3): what graph/passes/use_winograd.cc puts in place of Conv, ConvGradInput and ConvGradWeight.
+// Convolution by Winograd's F(4x4, 3x3), F(2x4x4, 3x3x3) or F(4x4x4, 3x3x3): what graph/passes/use_winograd.cc puts in place of Conv,
+// ConvGradInput and ConvGradWeight.
 //   WinogradWeights          u = G g G^T of every tap along D and pair of channels, 36 numbers for 9; or along D too, 144 or 216 for 27
 //   WinogradConv             y = Conv(x, w) from u; from transposed weights and complementary pads it is ConvGradInput
 //   WinogradConvGradWeight   ConvGradWeight
@@ -22,10 +23,13 @@ std::int64_t lines(std::int64_t channels) { return (channels + kLine - 1) / kLin
 std::int64_t depth_of(const Attrs& attrs) { return attrs.integer("tile_depth"); }
 bool transforms_depth(const Attrs& attrs) { return depth_of(attrs) > 1; }
 
-/// Products of a tile and pair of channels.
-std::int64_t points(const Attrs& attrs) {
-  return kIn * kIn * (transforms_depth(attrs) ? depth_of(attrs) + kTaps - 1 : 1);
+/// Points of D: products along it for the outputs of a tile.
+std::int64_t depth_points(const Attrs& attrs) {
+  return transforms_depth(attrs) ? depth_of(attrs) + kTaps - 1 : 1;
 }
+
+/// Products of a tile and pair of channels.
+std::int64_t points(const Attrs& attrs) { return kIn * kIn * depth_points(attrs); }
 
 /// Numbers that a line of outputs holds: those of a point, and a line of zeros that keeps points apart in the caches.
 std::int64_t line_elements(const Attrs& attrs, std::int64_t taps, std::int64_t inputs) {
@@ -152,8 +156,9 @@ std::string winograd_grad_weight_rule(const OpCall& call) {
 
 // ---- cost: products of whole tiles, and the transforms of whole lines
 
-/// What a core computes in products while it transforms a channel of a tile, or that in a pass: measured, as loads and stores bound it, not arithmetic.
-constexpr double kTransformFlops = 800, kPassTransformFlops = 1830;
+/// What a core computes in products while it transforms a channel of a tile, where D is transformed to one of its points: measured, as loads
+/// and stores bound it, not arithmetic.
+constexpr double kTransformFlops = 800, kPointTransformFlops = 915;
 /// Transformed weights (or the sums of their gradient) of this many bytes double the time of the products while they pass by once for
 /// every few tiles: measured. Smaller ones stay in the caches.
 constexpr double kStreamedBytes = 32 << 20;
@@ -193,7 +198,7 @@ double winograd_flops(const OpCall& call, const Extents& y, int streams, std::in
   const std::int64_t c = x.back(), k = y.back();
   const bool is_3d = transforms_depth(*call.attrs);
   const double transform_flops =
-      is_3d ? kPassTransformFlops * static_cast<double>((depth_of(*call.attrs) + kTaps - 1) / 2)
+      is_3d ? kPointTransformFlops * static_cast<double>(depth_points(*call.attrs))
             : kTransformFlops;
   const auto pairs = [&](std::int64_t cs, std::int64_t ks) {
     return static_cast<double>(points(*call.attrs) * cs * ks);
