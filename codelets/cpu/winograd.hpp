@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "codelets/cpu/cache_size.hpp"
 #include "codelets/cpu/conv_tile.hpp"
 #include "codelets/kernel.hpp"
 
@@ -232,14 +233,19 @@ void for_each_channel_block(const Problem& p, const Body& body) {
       body(p.channels(c, std::min(c_step, p.c - c), k, std::min(k_step, p.k - k)), c, k);
 }
 
-/// Of such channels. Their sums may be several times larger than L2, and then a block that outgrows it costs less: so many tiles that their
-/// transforms are three times the sums of a pass.
+/// Of such channels. A block reads and writes all sums, which may outgrow L2, and so do its transforms unless they fit there. It has as many
+/// tiles as fit, or so many that their transforms are three times the sums: whichever moves fewer bytes a tile. A quarter of L2 for what
+/// fits is measured, as are the bounds.
 [[nodiscard]] inline Blocking grad_weight_blocking(const Problem& p) {
-  constexpr std::int64_t kManyTiles = 128, kTransformsToSums = 3;
-  const std::int64_t lines = p.c_lines() + p.k_lines(), pairs = p.c_lines() * p.k_lines();
-  const std::int64_t sums = p.points.in_pass() * p.taps() * pairs * kLine * kLine;
-  const std::int64_t tiles = kTransformsToSums * sums / (lines * p.points.tile_floats());
-  return {p, kCachedBytes, std::clamp(tiles, kFewTiles, kManyTiles)};
+  constexpr std::int64_t kLeastTiles = 24, kManyTiles = 128, kTransformsToSums = 3;
+  const std::int64_t pairs = p.c_lines() * p.k_lines();
+  const std::int64_t sums = p.points.in_pass() * p.taps() * pairs * kLine * kLine;  // of a pass
+  const std::int64_t of_tile = p.points.tile_floats() * (p.c_lines() + p.k_lines());
+  const std::int64_t many = std::clamp(kTransformsToSums * sums / of_tile, kFewTiles, kManyTiles);
+  const std::int64_t kept = of_tile + p.points.tile_floats() * p.c_lines() * (p.taps() - 1);
+  const std::int64_t fitting = l2_bytes() / 4 / (kept * static_cast<std::int64_t>(sizeof(float)));
+  const bool fits = fitting >= kLeastTiles && sums / fitting <= kept + sums / many;
+  return {p, kCachedBytes, fits ? std::min(fitting, many) : many};
 }
 
 /// Transformed weights of one line of 16 output channels, [point][direct tap along D][input channel][16]: floats of a point, with a line of
