@@ -11,6 +11,7 @@
 #include <cmath>
 #include <vector>
 
+#include "codelets/cpu/prefetch.hpp"
 #include "codelets/cpu/rows.hpp"
 #include "codelets/kernel.hpp"
 #include "hwy/foreach_target.h"
@@ -82,12 +83,16 @@ void normalize(const TensorView& x, const TensorView& y, const ChannelPattern& p
   rows.for_each([&](const std::int64_t* at) {
     const T* in = x.as<T>() + at[0];
     T* out = y.as<T>() + at[1];
-    pattern.for_each_vector(
-        rows.length(), [=](auto access, std::int64_t i, std::int64_t j) HWY_ATTR {
-          const auto d = hn::Sub(access.load(in + i), load(shift + j));
-          access.store(activation.value(hn::MulAdd(d, load(scale + j), load(offset + j))), out + i);
-        });
+    const Writer writer(out, y.bytes(), pattern.period);
+    pattern.for_each_vector(rows.length(),
+                            [=](auto access, std::int64_t i, std::int64_t j) HWY_ATTR {
+                              prefetch_ahead(in + i);
+                              const auto d = hn::Sub(access.load(in + i), load(shift + j));
+                              const auto z = hn::MulAdd(d, load(scale + j), load(offset + j));
+                              writer.store(access, activation.value(z), out + i);
+                            });
   });
+  hwy::FlushStream();
 }
 
 void Normalize(const KernelArgs& args) {
@@ -148,6 +153,7 @@ void add_moments(const TensorView& x, const ChannelPattern& pattern, double* sum
                                                std::int64_t repeats) HWY_ATTR {
       Sum64 s, q;
       for (std::int64_t r = 0; r < repeats; ++r) {
+        prefetch_ahead(in + i + r * period);
         const Wide v(access.load(in + i + r * period));
         s.add(v);
         q.add_product(v, v);
@@ -189,6 +195,8 @@ void add_gradient_sums(const TensorView& x, const TensorView& dy, const ChannelP
       const auto m = load(shift + j), a = load(scale + j), b = load(offset + j);
       Sum64 s, p;
       for (std::int64_t r = 0; r < repeats; ++r) {
+        prefetch_ahead(in + i + r * period);
+        prefetch_ahead(gradient + i + r * period);
         const auto d = hn::Sub(access.load(in + i + r * period), m);
         const Wide dz(
             activation.gradient(hn::MulAdd(d, a, b), access.load(gradient + i + r * period)));
@@ -229,7 +237,7 @@ struct Correction {
   std::vector<float> slope, constant;
 };
 
-/// dx = scale * dz + slope * (x - shift) + constant over one group.
+/// dx = scale * dz + slope * (x - shift) + constant over one group. Two convolutions read dx at once: it is not written past the caches.
 template <class T, class Activation>
 void gradient_input(const TensorView& x, const TensorView& dy, const TensorView& dx,
                     const ChannelPattern& pattern, const Affine& affine,
@@ -243,6 +251,8 @@ void gradient_input(const TensorView& x, const TensorView& dy, const TensorView&
     T* out = dx.as<T>() + at[2];
     pattern.for_each_vector(rows.length(),
                             [=](auto access, std::int64_t i, std::int64_t j) HWY_ATTR {
+                              prefetch_ahead(in + i);
+                              prefetch_ahead(gradient + i);
                               const auto a = load(scale + j);
                               const auto d = hn::Sub(access.load(in + i), load(shift + j));
                               const auto z = hn::MulAdd(d, a, load(offset + j));

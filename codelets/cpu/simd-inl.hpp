@@ -14,10 +14,13 @@
 #include <cstdint>
 #include <cstring>
 #include <numeric>
+#include <type_traits>
 #include <vector>
 
 #include "base/dtype.hpp"
 #include "base/error.hpp"
+#include "codelets/cpu/cache_size.hpp"
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -33,20 +36,19 @@ using F64 = hn::Repartition<double, F32>;
 #endif
 using VF32 = hn::Vec<F32>;
 using VF64 = hn::Vec<F64>;
+using BF16Bits = hn::Rebind<std::uint16_t, F32>;
 
 [[maybe_unused]] inline std::int64_t lanes() { return static_cast<std::int64_t>(hn::Lanes(F32())); }
 
 HWY_INLINE VF32 load(const float* p) { return hn::LoadU(F32(), p); }
 HWY_INLINE VF32 load(const bfloat16* p) {
-  const hn::Rebind<std::uint16_t, F32> d16;
   const hn::RebindToUnsigned<F32> d32;
-  const auto bits = hn::LoadU(d16, reinterpret_cast<const std::uint16_t*>(p));
+  const auto bits = hn::LoadU(BF16Bits(), reinterpret_cast<const std::uint16_t*>(p));
   return hn::BitCast(F32(), hn::ShiftLeft<16>(hn::PromoteTo(d32, bits)));
 }
 HWY_INLINE void store(VF32 v, float* p) { hn::StoreU(v, F32(), p); }
 /// Rounds to nearest even; NaN stays NaN (as bfloat16(float)).
-HWY_INLINE void store(VF32 v, bfloat16* p) {
-  const hn::Rebind<std::uint16_t, F32> d16;
+HWY_INLINE hn::Vec<BF16Bits> rounded_to_bf16(VF32 v) {
   const hn::RebindToUnsigned<F32> d32;
   const auto bits = hn::BitCast(d32, v);
   const auto high = hn::ShiftRight<16>(bits);
@@ -54,7 +56,15 @@ HWY_INLINE void store(VF32 v, bfloat16* p) {
   const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(d32, 0x7fff))));
   const auto quiet = hn::Or(high, hn::Set(d32, 0x40));
   const auto result = hn::IfThenElse(hn::RebindMask(d32, hn::IsNaN(v)), quiet, rounded);
-  hn::StoreU(hn::TruncateTo(d16, result), d16, reinterpret_cast<std::uint16_t*>(p));
+  return hn::TruncateTo(BF16Bits(), result);
+}
+HWY_INLINE void store(VF32 v, bfloat16* p) {
+  hn::StoreU(rounded_to_bf16(v), BF16Bits(), reinterpret_cast<std::uint16_t*>(p));
+}
+/// Past the caches; `p` is aligned to what is written. hwy::FlushStream() makes it visible to other cores.
+HWY_INLINE void stream(VF32 v, float* p) { hn::Stream(v, F32(), p); }
+HWY_INLINE void stream(VF32 v, bfloat16* p) {
+  hn::Stream(rounded_to_bf16(v), BF16Bits(), reinterpret_cast<std::uint16_t*>(p));
 }
 
 /// Memory access of a loop body: a whole vector ...
@@ -94,6 +104,27 @@ struct Rest {
     return hn::IfThenElse(hn::FirstN(F32(), static_cast<std::size_t>(n)), v, hn::Set(F32(), other));
   }
   [[nodiscard]] HWY_INLINE std::int64_t count() const { return n; }
+};
+
+/// How a pass over memory writes: past the caches where its output leaves them before it is read.
+class Writer {
+ public:
+  /// @param first of a row  @param bytes of the whole output  @param vectors_apart elements between the vectors of a row, a multiple of it
+  template <class T>
+  Writer(const T* first, std::int64_t bytes, std::int64_t vectors_apart)
+      : streams_(bytes >= kStreamedBytes && vectors_apart % lanes() == 0 &&
+                 reinterpret_cast<std::uintptr_t>(first) %
+                         (static_cast<std::size_t>(lanes()) * sizeof(T)) ==
+                     0) {}
+  template <class Access, class T>
+  HWY_INLINE void store(const Access& access, VF32 v, T* p) const {
+    if constexpr (std::is_same_v<Access, Whole>)
+      if (streams_) return stream(v, p);
+    access.store(v, p);
+  }
+
+ private:
+  bool streams_;
 };
 
 /// body(access, i) for i = 0, lanes(), ... < n: `access` loads and stores the elements from i on (Whole or Rest).

@@ -30,7 +30,7 @@ class OutputTransform {
         b_(blocking),
         bias_(bias),
         accumulate_(accumulate),
-        passes_caches_(!accumulate && has_whole_lines(p) && p.y_bytes() >= kLarge) {}
+        passes_caches_(!accumulate && has_whole_lines(p) && p.y_bytes() >= kStreamedBytes) {}
   /// Before another core reads y.
   void finish() const {
     if (passes_caches_) hwy::FlushStream();
@@ -51,8 +51,6 @@ class OutputTransform {
   }
 
  private:
-  /// Bytes of y that leave the caches before they are read: written past them, they need not be fetched first. Measured.
-  static constexpr std::int64_t kLarge = std::int64_t{4} << 20;
   static constexpr std::int64_t kSquare = kOut * kOut;
 
   /// True if a vector of y is a line of the caches: a part of one is slow to write past them.

@@ -104,8 +104,8 @@ void run_layer(benchmark::State& state, const std::string& op, const Layer& laye
   args.outputs = outputs;
   const auto positions = static_cast<double>(planes * layer.out[1] * layer.out[2]);
   const auto taps = static_cast<double>(layer.kernel * layer.kernel * layer.kernel);
-  time_kernel(state, op, args, 2 * positions * taps * static_cast<double>(layer.c * layer.k),
-              [] {});
+  const double flops = 2 * positions * taps * static_cast<double>(layer.c * layer.k);
+  time_kernel(state, op, args, {"GFLOP/s", flops}, [] {});
 }
 
 void register_layers() {

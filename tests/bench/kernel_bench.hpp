@@ -31,9 +31,30 @@ class Buffer {
   std::unique_ptr<std::byte, decltype(&std::free)> data_;
 };
 
-/// Times the kernel that training would choose for the call. `prepare` may exchange the operands' data before each run; `flops` are those of one.
+/// Memory of all operands, more than the caches hold: each round takes the next piece.
+class Pool {
+ public:
+  explicit Pool(std::int64_t bytes_a_round)
+      : step_((bytes_a_round + 63) / 64 * 64),
+        rounds_(std::max<std::int64_t>(1, kPoolBytes / step_)),
+        memory_(step_ * rounds_) {}
+  [[nodiscard]] std::byte* next() { return memory_.data() + step_ * (round_++ % rounds_); }
+
+ private:
+  static constexpr std::int64_t kPoolBytes = std::int64_t{256} << 20;
+  std::int64_t step_, rounds_, round_ = 0;
+  Buffer memory_;
+};
+
+/// What a call does of something, in thousands of millions a second.
+struct Rate {
+  const char* name;  ///< "GFLOP/s"
+  double a_call;
+};
+
+/// Times the kernel that training would choose for the call. `prepare` may exchange the operands' data before each run.
 template <class Prepare>
-void time_kernel(benchmark::State& state, const std::string& op, KernelArgs& args, double flops,
+void time_kernel(benchmark::State& state, const std::string& op, KernelArgs& args, const Rate& rate,
                  const Prepare& prepare) {
   const Kernel& chosen = kernel_registry().select(op, "cpu", args);
   const auto bytes =
@@ -45,8 +66,8 @@ void time_kernel(benchmark::State& state, const std::string& op, KernelArgs& arg
     prepare();
     chosen.run(args);
   }
-  state.counters["GFLOP/s"] = benchmark::Counter(
-      flops * 1e-9 * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+  state.counters[rate.name] = benchmark::Counter(
+      rate.a_call * 1e-9 * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
 }
 
 /// The rest of main().

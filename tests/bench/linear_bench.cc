@@ -11,22 +11,6 @@
 namespace hpdlf::codelets {
 namespace {
 
-constexpr std::int64_t kPoolBytes = std::int64_t{256} << 20;  // more than the caches hold
-
-/// Memory of all operands: each round takes the next piece.
-class Pool {
- public:
-  explicit Pool(std::int64_t bytes_a_round)
-      : step_((bytes_a_round + 63) / 64 * 64),
-        rounds_(std::max<std::int64_t>(1, kPoolBytes / step_)),
-        memory_(step_ * rounds_) {}
-  [[nodiscard]] std::byte* next() { return memory_.data() + step_ * (round_++ % rounds_); }
-
- private:
-  std::int64_t step_, rounds_, round_ = 0;
-  Buffer memory_;
-};
-
 struct Layer {
   const char* name;
   std::int64_t in, out;
@@ -57,7 +41,7 @@ void run_layer(benchmark::State& state, const std::string& op, const Layer& laye
   place();
   KernelArgs args{.inputs = inputs, .outputs = outputs, .attrs = &attrs};
   const auto flops = 2 * static_cast<double>(rows * layer.in * layer.out);
-  time_kernel(state, op, args, flops, place);
+  time_kernel(state, op, args, {"GFLOP/s", flops}, place);
 }
 
 void register_layers() {

@@ -226,6 +226,17 @@ void add_layer_cases(std::vector<OpCase>& cases, const Layer& layer) {
                    .reference = inference_reference});
 }
 
+/// Outputs of 4 MiB.
+OpCase past_the_caches(const Layer& layer) {
+  return {.name = layer.name,
+          .op = "Normalize",
+          .attrs = layer.attrs,
+          .inputs = layer.inputs(),
+          .outputs = {{layer.dtype, layer.x}},
+          .reference = normalize_reference,
+          .derive = derive_sums};
+}
+
 std::vector<OpCase> channel_cases() {
   return {
       {.name = "3x2x17",
@@ -300,6 +311,12 @@ std::vector<OpCase> error_cases() {
 std::vector<OpCase> norm_cases() {
   std::vector<OpCase> cases = channel_cases();
   for (const auto& layer : layers()) add_layer_cases(cases, layer);
+  cases.push_back(
+      past_the_caches({.name = "past_the_caches_1x16x64x43x24", .x = {1, 16, 64, 43, 24}}));
+  cases.push_back(past_the_caches({.name = "past_the_caches_bf16_1x64x64x32x16",
+                                   .x = {1, 64, 64, 32, 16},
+                                   .attrs = {{"activation", std::string("Relu")}},
+                                   .dtype = DType::bf16}));
   for (auto& op_case : error_cases()) cases.push_back(std::move(op_case));
   return cases;
 }
