@@ -6,6 +6,8 @@
 
 namespace hpdlf::codelets {
 
+inline constexpr std::int64_t kLine = 16;  ///< f32 in a cache line
+
 /// Of a core's second-level cache; 1 MiB where the system does not know.
 [[nodiscard]] inline std::int64_t l2_bytes() {
   static const std::int64_t bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);

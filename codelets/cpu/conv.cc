@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "codelets/cpu/conv_grad_weight.hpp"
+#include "codelets/cpu/conv_problem.hpp"
 #include "codelets/cpu/conv_tile.hpp"
 #include "codelets/cpu/onednn.hpp"
 #include "codelets/cpu/rows.hpp"
@@ -36,12 +36,6 @@ struct Problem {
     return pass == Pass::transposed ? tile.narrow : tile.wide;
   }
 };
-
-/// The bias is added once: by the tile that holds the first of the summed channels.
-const TensorView* bias_of(const KernelArgs& args) {
-  const bool has_bias = args.inputs.size() > 2 && args.in(0).origin.back() == 0;
-  return has_bias ? &args.in(2) : nullptr;
-}
 
 template <Pass pass>
 Problem problem_of(const KernelArgs& args) {
@@ -362,8 +356,10 @@ void add(KernelRegistry& registry, const char* op) {
 
 void register_conv_cpu(KernelRegistry& registry) {
   add<Pass::forward>(registry, "Conv");
-  add<Pass::transposed>(registry, "ConvGradInput");
-  add<Pass::transposed>(registry, "ConvTranspose");
+  for (const char* op : {"ConvGradInput", "ConvTranspose"}) {
+    registry.add(conv_transpose_simd(op));
+    add<Pass::transposed>(registry, op);
+  }
   registry.add(conv_grad_weight_simd());
   add<Pass::weights>(registry, "ConvGradWeight");
 }

@@ -15,7 +15,7 @@
 #include <array>
 #include <utility>
 
-#include "codelets/cpu/conv_grad_weight.hpp"
+#include "codelets/cpu/conv_problem.hpp"
 #include "codelets/cpu/prefetch.hpp"
 #include "hwy/foreach_target.h"
 // Per target, hence after foreach_target.h.
@@ -80,7 +80,7 @@ Range block_of(std::int64_t k, std::int64_t blocks, std::int64_t i) {
 template <class D, int kVectors>
 class ChannelPass {
  public:
-  ChannelPass(const GradWeightProblem& p, std::int64_t c0, float* buffer)
+  ChannelPass(const ConvProblem& p, std::int64_t c0, float* buffer)
       : p_(p), c0_(c0), buffer_(buffer) {
     const std::int64_t most = kAccumulators / kVectors;
     blocks_ = (p.k + most - 1) / most;
@@ -131,12 +131,12 @@ class ChannelPass {
   void add_rows(Prefetcher& prefetcher, std::int64_t n, std::int64_t d, Range rows) const {
     if (p_.c != kChannels || p_.taps() == 1) return;
     const Range z = positions_met(p_.axes[0], {d, d + 1}), y = positions_met(p_.axes[1], rows);
-    prefetcher.add(
-        rows_to_prefetch(p_.x + n * p_.x_sample + z.lo * p_.x_strides[0] + y.lo * p_.x_strides[1],
-                         p_.x_strides, z.size(), y.size(), p_.axes[2].wide));
     prefetcher.add(rows_to_prefetch(
-        p_.dy + n * p_.dy_sample + d * p_.dy_strides[0] + rows.lo * p_.dy_strides[1], p_.dy_strides,
-        1, rows.size(), p_.axes[2].narrow));
+        p_.wide + n * p_.wide_sample + z.lo * p_.wide_strides[0] + y.lo * p_.wide_strides[1],
+        p_.wide_strides, z.size(), y.size(), p_.axes[2].wide));
+    prefetcher.add(rows_to_prefetch(p_.narrow + n * p_.narrow_sample + d * p_.narrow_strides[0] +
+                                        rows.lo * p_.narrow_strides[1],
+                                    p_.narrow_strides, 1, rows.size(), p_.axes[2].narrow));
   }
 
   /// All taps of a group of rows.
@@ -154,14 +154,14 @@ class ChannelPass {
           if (w.is_empty()) continue;
           const std::int64_t tap = (r * along_h.kernel + s) * along_w.kernel + t;
           prefetcher.advance();
-          add({.x = p_.x + n * p_.x_sample + c0_ + wide_offset(0, d, r) + wide_offset(1, h.lo, s) +
-                    wide_offset(2, w.lo, t),
-               .dy = p_.dy + n * p_.dy_sample + d * p_.dy_strides[0] + h.lo * p_.dy_strides[1] +
-                     w.lo * p_.dy_strides[2] + k.lo,
-               .x_step = p_.x_strides[2] * along_w.stride,
-               .dy_step = p_.dy_strides[2],
-               .x_row = p_.x_strides[1] * along_h.stride,
-               .dy_row = p_.dy_strides[1],
+          add({.x = p_.wide + n * p_.wide_sample + c0_ + wide_offset(0, d, r) +
+                    wide_offset(1, h.lo, s) + wide_offset(2, w.lo, t),
+               .dy = p_.narrow + n * p_.narrow_sample + d * p_.narrow_strides[0] +
+                     h.lo * p_.narrow_strides[1] + w.lo * p_.narrow_strides[2] + k.lo,
+               .x_step = p_.wide_strides[2] * along_w.stride,
+               .dy_step = p_.narrow_strides[2],
+               .x_row = p_.wide_strides[1] * along_h.stride,
+               .dy_row = p_.narrow_strides[1],
                .rows = h.size(),
                .count = w.size()},
               sums + tap * k.size() * kChannels);
@@ -173,7 +173,7 @@ class ChannelPass {
   /// Offset in x of the position that tap `tap` of axis `axis` reads for narrow position `o`.
   [[nodiscard]] std::int64_t wide_offset(std::size_t axis, std::int64_t o, std::int64_t tap) const {
     const ConvAxis& a = p_.axes[axis];
-    return (o * a.stride - a.pad_lo + tap * a.dilation) * p_.x_strides[axis];
+    return (o * a.stride - a.pad_lo + tap * a.dilation) * p_.wide_strides[axis];
   }
 
   /// Sums [tap][k][channel] of a block to dw.
@@ -183,8 +183,8 @@ class ChannelPass {
       for (std::int64_t s = 0; s < p_.axes[1].kernel; ++s)
         for (std::int64_t t = 0; t < p_.axes[2].kernel; ++t)
           for (std::int64_t i = k.lo; i < k.hi; ++i) {
-            float* dw = p_.dw + i * p_.dw_k + r * p_.dw_strides[0] + s * p_.dw_strides[1] +
-                        t * p_.dw_strides[2] + c0_;
+            float* dw = p_.weight + i * p_.weight_k + r * p_.weight_strides[0] +
+                        s * p_.weight_strides[1] + t * p_.weight_strides[2] + c0_;
             for (std::int64_t c = 0; c < kChannels;
                  c += static_cast<std::int64_t>(hn::MaxLanes(d)), sums += hn::MaxLanes(d)) {
               const auto sum = hn::LoadU(d, sums);
@@ -196,7 +196,7 @@ class ChannelPass {
   static constexpr auto kTable =
       add_strip_table<D, kVectors>(std::make_index_sequence<kAccumulators / kVectors>());
 
-  const GradWeightProblem& p_;
+  const ConvProblem& p_;
   std::int64_t c0_;
   float* buffer_;
   std::int64_t blocks_, block_floats_, row_group_;
@@ -204,7 +204,7 @@ class ChannelPass {
 
 /// For one vector type, as many channels from c0 on as it divides; returns the first one that is left.
 template <class D>
-std::int64_t run_channels(const GradWeightProblem& p, std::int64_t c0, float* buffer) {
+std::int64_t run_channels(const ConvProblem& p, std::int64_t c0, float* buffer) {
   while (c0 + ChannelPass<D, 2>::kChannels <= p.c) {
     ChannelPass<D, 2>(p, c0, buffer).run();
     c0 += ChannelPass<D, 2>::kChannels;
@@ -217,7 +217,7 @@ std::int64_t run_channels(const GradWeightProblem& p, std::int64_t c0, float* bu
 }
 
 void ConvGradWeight(const KernelArgs& args) {
-  const GradWeightProblem p(args);
+  const ConvProblem p = grad_weight_problem(args);
   auto* buffer = reinterpret_cast<float*>(args.workspace.data());
   std::int64_t done = run_channels<F32>(p, 0, buffer);
   done = run_channels<hn::CappedTag<float, 8>>(p, done, buffer);  // half a vector of AVX-512
@@ -235,10 +235,6 @@ namespace {
 
 HWY_EXPORT(ConvGradWeight);
 
-bool is_f32_with_dense_channels(const TensorView& view) {
-  return view.dtype == DType::f32 && view.strides.back() == 1;
-}
-
 bool supports(const KernelArgs& args) {
   return args.attrs->integer("group") == 1 && args.in(0).extents.back() % 8 == 0 &&
          is_f32_with_dense_channels(args.in(0)) && is_f32_with_dense_channels(args.in(1)) &&
@@ -248,7 +244,7 @@ bool supports(const KernelArgs& args) {
 /// Room for the buffer of the widest target: a block of taps x accumulators x lanes, or more of them.
 std::size_t workspace(const KernelArgs& args) {
   constexpr std::int64_t kMostAccumulators = 24, kMostLanes = 16;
-  const std::int64_t block = GradWeightProblem(args).taps() * kMostAccumulators * kMostLanes;
+  const std::int64_t block = grad_weight_problem(args).taps() * kMostAccumulators * kMostLanes;
   return static_cast<std::size_t>(std::max(block, kGradWeightBufferFloats)) * sizeof(float);
 }
 

@@ -3,10 +3,12 @@
 // "Wide" is the tensor that windows slide over (x of Conv, dx, dw's x, y of ConvTranspose), "narrow" the one with an element a window.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <algorithm>
 #include <array>
 
 #include "base/tensor_view.hpp"
 #include "base/window.hpp"
+#include "codelets/cpu/cache_size.hpp"
 
 namespace hpdlf::codelets {
 
@@ -56,6 +58,20 @@ struct ConvTile {
   tile.is_cropped = !(box == wide.box());
   tile.wide = wide.slice(box);
   return tile;
+}
+
+/// True if an f32 activation consists of whole cache lines: a part of one is slow to write past the caches.
+[[nodiscard]] inline bool has_whole_lines(const void* data, std::int64_t channels,
+                                          std::int64_t sample,
+                                          const std::array<std::int64_t, 3>& strides) {
+  const auto is_whole = [](std::int64_t floats) { return floats % kLine == 0; };
+  return is_whole(channels) && is_whole(sample) &&
+         std::all_of(strides.begin(), strides.end(), is_whole) &&
+         reinterpret_cast<std::uintptr_t>(data) % (kLine * sizeof(float)) == 0;
+}
+
+[[nodiscard]] inline bool is_f32_with_dense_channels(const TensorView& view) {
+  return view.dtype == DType::f32 && view.strides.back() == 1;
 }
 
 }  // namespace hpdlf::codelets

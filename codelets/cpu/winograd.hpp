@@ -17,9 +17,8 @@ inline constexpr std::int64_t kOut = 4;  ///< outputs of a tile along H, along W
 inline constexpr std::int64_t kIn = inputs_of(kOut);  ///< inputs of it
 inline constexpr std::int64_t kPlane = kIn * kIn;     ///< points of H and W
 inline constexpr std::int64_t kPair = 2;              ///< points of D in a pass
-inline constexpr std::int64_t kLine = 16;  ///< channels that lie together: one cache line of f32
-inline constexpr std::int64_t kMostTaps = 16;  ///< along D, where the algorithm is direct
-inline constexpr std::int64_t kFewTiles = 28;  ///< use a line of weights before it leaves L1
+inline constexpr std::int64_t kMostTaps = 16;         ///< along D, where the algorithm is direct
+inline constexpr std::int64_t kFewTiles = 28;         ///< use a line of weights before it leaves L1
 inline constexpr std::int64_t kCachedBytes = std::int64_t{1}
                                              << 19;  ///< a share of L2 for what a block transforms
 
@@ -269,10 +268,6 @@ void for_each_channel_block(const Problem& p, const Body& body) {
 }
 [[nodiscard]] inline std::int64_t sums_of_point(const Problem& p, const Blocking& b) {
   return p.taps() * sums_of_tap(p, b) + kLine;
-}
-
-[[nodiscard]] inline bool is_f32_with_dense_channels(const TensorView& view) {
-  return view.dtype == DType::f32 && view.strides.back() == 1;
 }
 
 /// x and y, or x and dy.

@@ -30,7 +30,9 @@ class OutputTransform {
         b_(blocking),
         bias_(bias),
         accumulate_(accumulate),
-        passes_caches_(!accumulate && has_whole_lines(p) && p.y_bytes() >= kStreamedBytes) {}
+        passes_caches_(!accumulate && std::is_same_v<T, float> && kLanes == kLine &&
+                       p.y_bytes() >= kStreamedBytes &&
+                       has_whole_lines(p.y, p.k, p.y_sample, p.y_strides)) {}
   /// Before another core reads y.
   void finish() const {
     if (passes_caches_) hwy::FlushStream();
@@ -52,14 +54,6 @@ class OutputTransform {
 
  private:
   static constexpr std::int64_t kSquare = kOut * kOut;
-
-  /// True if a vector of y is a line of the caches: a part of one is slow to write past them.
-  static bool has_whole_lines(const Problem& p) {
-    const auto is_whole = [](std::int64_t n) { return n % kLine == 0; };
-    return std::is_same_v<T, float> && kLanes == kLine && is_whole(p.k) && is_whole(p.y_sample) &&
-           std::all_of(p.y_strides.begin(), p.y_strides.end(), is_whole) &&
-           reinterpret_cast<std::uintptr_t>(p.y) % (kLine * sizeof(float)) == 0;
-  }
 
   template <class Access>
   struct Tile {

@@ -12,11 +12,13 @@
 #include <utility>
 
 #include "codelets/cpu/prefetch.hpp"
+#include "codelets/cpu/register_sums-inl.hpp"
 #include "codelets/cpu/winograd_transforms-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace hpdlf::codelets::winograd {
 namespace HWY_NAMESPACE {
+using codelets::HWY_NAMESPACE::RegisterSums;
 
 /// Tiles whose sums fit in registers, two vectors each, beside two vectors of weights and a broadcast.
 inline constexpr int kMostRows = HWY_TARGET <= HWY_AVX3 ? 14 : 6;
@@ -38,35 +40,12 @@ struct Product {
   std::int64_t out_vector = 0;
 };
 
-/// The sums of a few rows, in registers: loops are unrolled from the start, lest the compiler keep them in memory too.
-template <std::int64_t kRow, int kRows, int kVectors>
-struct Sums {
-  VF32 of[kRows][kVectors];
-
-  HWY_INLINE void clear() {
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v) of[r][v] = hn::Zero(F32());
-  }
-  /// Adds to `out`, or is the first to write it.
-  HWY_INLINE void flush(float* HWY_RESTRICT out, std::int64_t out_vector, bool is_first) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v) {
-        float* to = out + r * kRow + v * out_vector;
-        hn::Store(is_first ? of[r][v] : hn::Add(of[r][v], hn::Load(F32(), to)), F32(), to);
-      }
-  }
-};
-
 /// out[row][vector] = sum over taps and channels of x[row][channel] * weights[channel][vector]; a row is a tile, kRow floats from the next.
 /// Factors that are `kStreamed` do not wait in the caches: the next are fetched meanwhile, so far ahead as memory is slow.
 template <std::int64_t kRow, int kRows, int kVectors, bool kStreamed>
 HWY_NOINLINE void multiply(const Product& p, const std::int64_t row0, float* HWY_RESTRICT out) {
   const F32 d;
-  Sums<kRow, kRows, kVectors> sums;
+  RegisterSums<kRow, kRows, kVectors> sums;
   sums.clear();
   std::int64_t terms = 0;  // in `sums`
   bool is_first = true;

@@ -207,6 +207,11 @@ const std::vector<Geometry>& transposed_geometries() {
       Geometry{"3d_k2_s2", {1, 6, 8, 10, 8}, {1, 3, 4, 5, 16}, {2, 2, 2}}.strided({2, 2, 2}),
       Geometry{"3d_k2_s2_odd_channels", {2, 4, 2, 6, 3}, {2, 2, 1, 3, 5}, {2, 2, 2}}.strided(
           {2, 2, 2}),
+      Geometry{"3d_k2_s2_many_tiles", {1, 6, 8, 54, 20}, {1, 3, 4, 27, 37}, {2, 2, 2}}.strided(
+          {2, 2, 2}),
+      Geometry{"3d_k2_s2_past_the_caches", {1, 16, 64, 64, 16}, {1, 8, 32, 32, 2}, {2, 2, 2}}
+          .strided({2, 2, 2}),
+      Geometry{"2d_k4_s4", {2, 8, 12, 3}, {2, 2, 3, 5}, {4, 4}}.strided({4, 4}),
       Geometry{"3d_k3_s2_output_padding", {1, 6, 7, 8, 3}, {1, 3, 4, 4, 4}, {3, 3, 3}}
           .strided({2, 2, 2})
           .padded({1})
