@@ -59,20 +59,19 @@ class Prefetcher {
   }
 
   void advance() {
-    for (std::int64_t i = std::min(step_, left_); i > 0; --i) {
+    std::int64_t count = std::min(step_, left_);
+    left_ -= count;
+    while (count > 0) {
       const RowsToPrefetch& r = regions_[static_cast<std::size_t>(region_)];
+      const std::byte* line =
+          r.base + plane_ * r.plane_stride + row_ * r.row_stride + line_ * kLineBytes;
+      const std::int64_t run = std::min(count, lines_of(r) - line_);
       constexpr int kRead = 0, kSecondLevel = 2;  // L2: the first level is the computation's
-      __builtin_prefetch(
-          r.base + plane_ * r.plane_stride + row_ * r.row_stride + line_ * kLineBytes, kRead,
-          kSecondLevel);
-      --left_;
-      if (++line_ < lines_of(r)) continue;
-      line_ = 0;
-      if (++row_ < r.rows) continue;
-      row_ = 0;
-      if (++plane_ < r.planes) continue;
-      plane_ = 0;
-      ++region_;
+      for (std::int64_t i = 0; i < run; ++i)
+        __builtin_prefetch(line + i * kLineBytes, kRead, kSecondLevel);
+      count -= run;
+      line_ += run;
+      if (line_ == lines_of(r)) next_row(r);
     }
   }
 
@@ -80,6 +79,14 @@ class Prefetcher {
   static constexpr std::int64_t kLineBytes = 64;
   static std::int64_t lines_of(const RowsToPrefetch& r) {
     return (r.row_bytes + kLineBytes - 1) / kLineBytes;
+  }
+  void next_row(const RowsToPrefetch& r) {
+    line_ = 0;
+    if (++row_ < r.rows) return;
+    row_ = 0;
+    if (++plane_ < r.planes) return;
+    plane_ = 0;
+    ++region_;
   }
   std::array<RowsToPrefetch, 2> regions_{};
   int count_ = 0, region_ = 0;
