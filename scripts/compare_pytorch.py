@@ -138,8 +138,10 @@ def merged(tables, new):
 
 
 def promises_for(tables, machine):
-    """Row -> ratio: of this hardware, or of the first table without the rows that need instructions this machine lacks."""
-    own = next((table for table in tables if table.hardware == Table(machine, []).hardware), None)
+    """Row -> ratio: of this hardware, if its table promises anything, or of the first table without the rows that need instructions this
+    machine lacks."""
+    own = next((table for table in tables if table.hardware == Table(machine, []).hardware
+                and any(row.promised is not None for row in table.rows)), None)
     rows = (own or tables[0]).rows
     has_bf16 = own is not None or any(word in machine for word in ("bf16", "AMX"))
     return {row.name: row.promised for row in rows if row.promised is not None and (has_bf16 or row.dtype != "bf16")}
@@ -285,6 +287,7 @@ def self_test():
         "broken promise": broken_promises([measured], {"mlp": 1.8}) == ["mlp: ratio 1.23, promised 1.8"],
         "kept promise": broken_promises([measured], {"mlp": 1.2}) == [],
         "own promises": promises_for([Table("a; 1", [row_a]), Table("b; 1", [bf16])], "b; 2") == {"mlp-bf16": 1.7},
+        "own table without promises": promises_for([Table("a; 1", [row_a, bf16]), Table("b; 1", [row_b])], "b; 2") == {"mlp": 1.8},
         "promises of another machine": promises_for([Table("a; 1", [row_a, bf16])], "b, AVX2; 1") == {"mlp": 1.8},
         "its bf16": promises_for([Table("a; 1", [row_a, bf16])], "b, AVX-512 with bf16; 1") == {"mlp": 1.8, "mlp-bf16": 1.7},
         "a row": [c.name for c in chosen_cases(["mlperf-64"])] == ["mlperf-64"],

@@ -8,9 +8,9 @@
 
 namespace hpdlf::codelets {
 
-/// Lines `stride` floats apart, to the first level.
-template <std::int64_t stride, int count>
-inline void prefetch_lines(const float* first) {
+/// Lines `stride` elements apart, to the first level.
+template <std::int64_t stride, int count, class T>
+inline void prefetch_lines(const T* first) {
   constexpr int kRead = 0, kFirstLevel = 3;
 #pragma GCC unroll 16
   for (int i = 0; i < count; ++i) __builtin_prefetch(first + i * stride, kRead, kFirstLevel);
@@ -19,9 +19,8 @@ inline void prefetch_lines(const float* first) {
 /// What a pass over memory reads a page later. The hardware begins every page anew, and does not see the order of columns. Measured.
 template <class T>
 inline void prefetch_ahead(const T* element) {
-  constexpr std::ptrdiff_t kPage = 4096;
-  prefetch_lines<0, 1>(
-      reinterpret_cast<const float*>(reinterpret_cast<const std::byte*>(element) + kPage));
+  constexpr std::size_t kPage = 4096;
+  prefetch_lines<0, 1>(element + kPage / sizeof(T));
 }
 
 /// Planes of rows of dense memory; strides and lengths in bytes.

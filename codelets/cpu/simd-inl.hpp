@@ -109,10 +109,10 @@ struct Rest {
 /// How a pass over memory writes: past the caches where its output leaves them before it is read.
 class Writer {
  public:
-  /// @param first of a row  @param bytes of the whole output  @param vectors_apart elements between the vectors of a row, a multiple of it
+  /// @param first of a row  @param bytes of the whole output  @param period elements of the row after which whole vectors begin anew
   template <class T>
-  Writer(const T* first, std::int64_t bytes, std::int64_t vectors_apart)
-      : streams_(bytes >= kStreamedBytes && vectors_apart % lanes() == 0 &&
+  Writer(const T* first, std::int64_t bytes, std::int64_t period)
+      : streams_(bytes >= kStreamedBytes && period % lanes() == 0 &&
                  reinterpret_cast<std::uintptr_t>(first) %
                          (static_cast<std::size_t>(lanes()) * sizeof(T)) ==
                      0) {}
