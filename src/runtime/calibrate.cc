@@ -11,20 +11,19 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "graph/tiling_rule.hpp"
-#include "runtime/measure.hpp"
 #include "runtime/session_impl.hpp"
 
 namespace hpdlf::runtime {
 namespace {
 
 constexpr int kVersion =
-    5;  ///< of the measurements and the kernels; those of another are made anew
-constexpr double kRateSeconds = 0.5;     ///< a rate is measured for; three of them
-constexpr double kKernelSeconds = 6e-3;  ///< a kernel is
+    6;  ///< of the measurements and the kernels; those of another are made anew
+constexpr double kRateSeconds = 0.5;      ///< a rate is measured for; three of them
+constexpr double kKernelSeconds = 12e-3;  ///< a kernel is
 constexpr std::int64_t kMostBytes = std::int64_t{512} << 20;  ///< of its operands
 constexpr std::int64_t kChannels = 32;  ///< of the convolution: the top levels of the bundled nets
-constexpr std::int64_t kVoxels[] = {8, 32, 32};                ///< about 5 ms a call
-constexpr std::int64_t kStreamBytes = std::int64_t{64} << 20;  ///< beyond any cache share of a core
+constexpr std::int64_t kVoxels[] = {8, 16, 16};               ///< less than 1 ms a call
+constexpr std::int64_t kStreamBytes = std::int64_t{4} << 20;  ///< so are these
 constexpr double kUsableMemory =
     0.9;  ///< of the machine's; the rest is for the system and the page cache
 constexpr double kUnknown = 0;
@@ -76,12 +75,27 @@ std::int64_t bytes_of(const partition::KernelCall& call) {
   return bytes;
 }
 
+WholeCall convolution(DType dtype) {
+  const Attrs same_size{{"kernel_shape", std::vector<std::int64_t>(3, 3)},
+                        {"pads", std::vector<std::int64_t>(6, 1)}};
+  return WholeCall("Conv", same_size,
+                   {{dtype, {1, kVoxels[0], kVoxels[1], kVoxels[2], kChannels}},
+                    {dtype, {kChannels, 3, 3, 3, kChannels}}});
+}
+
 }  // namespace
+
+/// What this machine's rates are measured by, and what the times of kernels are compared with.
+struct Calibration::Rates {
+  WholeCall conv_f32 = convolution(DType::f32), conv_bf16 = convolution(DType::bf16);
+  WholeCall copy{"Copy", {}, {{DType::f32, {kStreamBytes / std::int64_t{sizeof(float)}}}}};
+};
 
 Calibration::Calibration(const std::filesystem::path& file, int workers, Session* session,
                          std::function<void()> on_measuring)
     : workers_(workers),
       session_(session),
+      rates_(std::make_unique<Rates>()),
       processor_(processor_name()),
       on_measuring_(std::move(on_measuring)) {
   HPDLF_CHECK(workers >= 1, "a machine has at least one worker, not {}", workers);
@@ -94,42 +108,56 @@ Calibration::Calibration(const std::filesystem::path& file, int workers, Session
                   kVersion);
 }
 
+Calibration::~Calibration() = default;
+
 partition::Machine Calibration::machine(int ranks) {
   HPDLF_CHECK(ranks >= 1, "a machine has at least one rank, not {}", ranks);
-  const auto gflops = [&](DType dtype) {
-    const Attrs same_size{{"kernel_shape", std::vector<std::int64_t>(3, 3)},
-                          {"pads", std::vector<std::int64_t>(6, 1)}};
-    const WholeCall conv("Conv", same_size,
-                         {{dtype, {1, kVoxels[0], kVoxels[1], kVoxels[2], kChannels}},
-                          {dtype, {kChannels, 3, 3, 3, kChannels}}});
+  const auto gflops = [&](const WholeCall& conv) {
     return 1e-9 * conv.flops() / time_of_rate(conv.call());
   };
-  const WholeCall copy("Copy", {}, {{DType::f32, {kStreamBytes / std::int64_t{sizeof(float)}}}});
   partition::Machine machine;
   machine.name = processor_;
   machine.ranks = ranks;
   machine.workers = workers_;
   machine.memory_bytes = usable_memory();
-  machine.gflops_f32 = gflops(DType::f32);
-  machine.gflops_bf16 = gflops(DType::bf16);
-  machine.gbytes_per_s = 2e-9 * kStreamBytes / time_of_rate(copy.call());  // read and written
+  machine.gflops_f32 = gflops(rates_->conv_f32);
+  machine.gflops_bf16 = gflops(rates_->conv_bf16);
+  machine.gbytes_per_s =
+      2e-9 * kStreamBytes / time_of_rate(rates_->copy.call());  // read and written
   return machine;
 }
 
 double Calibration::time_of_rate(const partition::KernelCall& call) {
-  const double seconds = time_of(call, kRateSeconds);
+  const double seconds = time_of(call, kRateSeconds, {});
   HPDLF_CHECK(seconds < kImpossible, "this machine cannot be measured: it cannot run {}",
               to_string(call));
   return seconds;
 }
 
+std::vector<Reference> Calibration::references_of(const partition::KernelCall& call) {
+  constexpr double kNegligible = 0.1;
+  const double conv = time_of_rate(rates_->conv_f32.call()),
+               copy = time_of_rate(rates_->copy.call());
+  const graph::Cost cost = cost_of(call);
+  const double computing = cost.flops / rates_->conv_f32.flops() * conv;
+  const double streaming =
+      (cost.bytes_read + cost.bytes_written) / static_cast<double>(2 * kStreamBytes) * copy;
+  const double share = computing > 0 ? streaming / (computing + streaming) : 1;
+  std::vector<Reference> references;
+  if (share <= 1 - kNegligible) references.push_back({rates_->conv_f32.call(), conv, 1 - share});
+  if (share >= kNegligible) references.push_back({rates_->copy.call(), copy, share});
+  if (references.size() == 1) references.front().share = 1;
+  return references;
+}
+
 std::optional<double> Calibration::seconds(const partition::KernelCall& call) {
   if (bytes_of(call) > kMostBytes) return std::nullopt;
-  const double found = time_of(call, kKernelSeconds);
+  const double found = time_of(call, kKernelSeconds, references_of(call));
   return found < kImpossible ? std::optional(found) : std::nullopt;
 }
 
-double Calibration::time_of(const partition::KernelCall& call, double duration) {
+double Calibration::time_of(const partition::KernelCall& call, double duration,
+                            std::span<const Reference> references) {
   const std::string name = to_string(call);
   if (const auto known = told_.find(name); known != told_.end()) return known->second;
   std::optional<double> found = stored_ ? stored_->find(name) : std::nullopt;
@@ -139,17 +167,17 @@ double Calibration::time_of(const partition::KernelCall& call, double duration) 
     found = stored_->find(name);  // another process may have measured it meanwhile
   }
   double seconds = of_first_rank(found.value_or(kUnknown));
-  if (seconds == kUnknown) seconds = measured(call, name, duration);
+  if (seconds == kUnknown) seconds = measured(call, name, duration, references);
   told_.emplace(name, seconds);
   return seconds;
 }
 
 double Calibration::measured(const partition::KernelCall& call, const std::string& name,
-                             double duration) {
+                             double duration, std::span<const Reference> references) {
   if (stored_ && on_measuring_) std::exchange(on_measuring_, {})();
   double seconds = kImpossible;
   try {
-    seconds = measure(call, workers_, duration);
+    seconds = measure(call, workers_, duration, references);
   } catch (const Error& error) {
     spdlog::debug("not measured: {}: {}", name, error.message());
   }

@@ -3,12 +3,16 @@
 #pragma once
 #include <filesystem>
 #include <functional>
+#include <memory>
+#include <span>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "partition/kernel_call.hpp"
 #include "partition/machine.hpp"
 #include "runtime/kernel_database.hpp"
+#include "runtime/measure.hpp"
 
 namespace hpdlf::runtime {
 
@@ -25,6 +29,9 @@ class Calibration final : public partition::KernelTimes {
   /// @throws Error if `file` cannot be written.
   Calibration(const std::filesystem::path& file, int workers, Session* session = nullptr,
               std::function<void()> on_measuring = {});
+  ~Calibration() override;
+  Calibration(const Calibration&) = delete;
+  Calibration& operator=(const Calibration&) = delete;
 
   /// GFLOP/s in f32 and bf16 (a convolution through the kernel registry) and GB/s (streaming Copy kernel) of a core while all are busy;
   /// takes 2 s where they are not known yet.
@@ -32,14 +39,19 @@ class Calibration final : public partition::KernelTimes {
   [[nodiscard]] std::optional<double> seconds(const partition::KernelCall& call) override;
 
  private:
-  [[nodiscard]] double time_of(const partition::KernelCall& call, double duration);
+  struct Rates;
+  [[nodiscard]] double time_of(const partition::KernelCall& call, double duration,
+                               std::span<const Reference> references);
   [[nodiscard]] double time_of_rate(const partition::KernelCall& call);
+  /// Arithmetic and memory as far as the roofline says that each bounds the call.
+  [[nodiscard]] std::vector<Reference> references_of(const partition::KernelCall& call);
   [[nodiscard]] double measured(const partition::KernelCall& call, const std::string& name,
-                                double duration);
+                                double duration, std::span<const Reference> references);
   [[nodiscard]] double of_first_rank(double value) const;
 
   int workers_ = 1;
   Session* session_ = nullptr;
+  std::unique_ptr<Rates> rates_;
   std::string processor_;
   std::optional<KernelDatabase> stored_;  ///< the first rank's
   std::unordered_map<std::string, double>

@@ -1,14 +1,24 @@
 // How long a kernel takes on this machine.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <span>
+
 #include "partition/kernel_call.hpp"
 
 namespace hpdlf::runtime {
 
-/// Seconds of processor time of one call: the least of several, the mean over `threads` threads that make it at the same time, each on
-/// operands of its own. These are zeros (every index and label is one that exists; nothing is denormal) and not in the thread's caches.
+/// A call whose time tells how fast this machine is at the moment.
+struct Reference {
+  partition::KernelCall call;
+  double seconds;  ///< it takes at the pace that is asked for
+  double share;    ///< of what is measured that is faster and slower as it is; shares add up to 1
+};
+
+/// Seconds of processor time of one call at the references' pace: the median of several, the mean over `threads` threads that make it at the same
+/// time, each on operands of its own. These are zeros (every index and label is one that exists; nothing is denormal) and in no cache.
 /// The calls last about `seconds` in all. StarPU's workers, if there are any, start no task meanwhile.
 /// @throws Error if no kernel takes the call or memory is exhausted.
-[[nodiscard]] double measure(const partition::KernelCall& call, int threads, double seconds);
+[[nodiscard]] double measure(const partition::KernelCall& call, int threads, double seconds,
+                             std::span<const Reference> references = {});
 
 }  // namespace hpdlf::runtime

@@ -88,6 +88,16 @@ TEST_F(CalibrateTest, MeasuresLongerCallsAsLonger) {
   EXPECT_GT(large, 100 * small) << "1024 times the elements";
 }
 
+TEST_F(CalibrateTest, MeasuresAtThePaceOfItsReferences) {
+  const partition::KernelCall add = call_of("Add", 1 << 20, 2), small = call_of("Add", 1 << 18, 2);
+  const Reference itself{add, 1, 1};
+  EXPECT_NEAR(measure(add, 1, 0.05, std::span(&itself, 1)), 1, 0.3) << "whatever the machine does";
+
+  constexpr double kNever = 1e9;  // of no weight then
+  const Reference parts[] = {{add, 1, 0.25}, {small, kNever, 0.75}};
+  EXPECT_NEAR(measure(add, 1, 0.05, parts), 4, 1.2) << "a quarter of it goes as the reference does";
+}
+
 TEST_F(CalibrateTest, ForgetsWhatAnotherVersionMeasured) {
   const std::string machine = "a processor";
   KernelDatabase(cache(), machine, 1).add("Add", 0.25);
