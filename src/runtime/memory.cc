@@ -108,7 +108,7 @@ void Arena::release_free_pages(std::size_t count) {
 
 /// Notes that a block will be written to, and keeps what lies in memory below `most_` and a margin.
 void Arena::make_resident(Offset offset, std::size_t size) {
-  constexpr std::size_t kMargin = 32;  // one part in so many
+  constexpr std::size_t kPart = 32;  // one part in so many
   const std::size_t end = round_up(offset + size, kHugePage) / kHugePage;
   for (std::size_t page = offset / kHugePage; page < end; ++page) {
     if (is_resident_[page]) continue;
@@ -116,7 +116,8 @@ void Arena::make_resident(Offset offset, std::size_t size) {
     ++resident_pages_;
   }
   const auto most = static_cast<std::size_t>(most_);
-  const std::size_t kept = round_up(most + most / kMargin, kHugePage) / kHugePage;
+  const std::size_t kept =
+      round_up(most + std::max(most / kPart, kLeastMargin), kHugePage) / kHugePage;
   if (resident_pages_ > kept) release_free_pages(resident_pages_ - kept);
   stats_.resident = static_cast<std::int64_t>(resident_pages_ * kHugePage);
 }

@@ -3,8 +3,8 @@
 // StarPU 1.4 frees RAM at once on machines without a GPU (an mmap, its page faults and a munmap for each large temporary), so its
 // allocations are redirected here. An Arena is one range of reserved addresses, filled from the bottom: freed blocks are merged
 // with their neighbours and the tightest fit is handed out, the last freed first (it is still in cache). Free blocks keep their
-// memory, until what they hold makes the pool larger than all blocks together have ever been: then huge pages of free blocks pay for
-// the next ones. Blocks that do not fit what comes next cost addresses, not memory.
+// memory, until what they hold makes the pool larger than all blocks together have ever been (and a margin): then huge pages of free
+// blocks pay for the next ones. Blocks that do not fit what comes next cost addresses, not memory.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstddef>
@@ -26,6 +26,8 @@ class Arena {
  public:
   static constexpr std::size_t kAlignment = 64;  ///< a cache line, and the widest vector
   static constexpr std::size_t kHugePage = std::size_t{2} << 20;
+  /// Free blocks may hold so much in any case: small nets would give back in every step what they take again in the next.
+  static constexpr std::size_t kLeastMargin = std::size_t{96} << 20;
 
   /// Reserves `capacity` bytes of addresses; memory is only used as blocks are. @throws Error if the system refuses.
   explicit Arena(std::size_t capacity);

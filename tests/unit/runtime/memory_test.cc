@@ -84,8 +84,9 @@ std::size_t bytes_in_memory(void* block, std::size_t bytes) {
 }
 
 TEST(Arena, GivesBackFreeBlocksThatFitNothing) {
-  constexpr std::size_t kBlock = 8 * kMiB, kBlocks = 8, kFence = Arena::kHugePage;
-  Arena arena(512 * kMiB);
+  constexpr std::size_t kBlock = 8 * kMiB, kBlocks = 24, kFence = Arena::kHugePage;
+  static_assert(kBlocks * kBlock > Arena::kLeastMargin + kBlock);
+  Arena arena(1024 * kMiB);
   std::vector<void*> blocks, fences;
   for (std::size_t i = 0; i < kBlocks; ++i) {
     blocks.push_back(arena.allocate(kBlock));
@@ -103,8 +104,9 @@ TEST(Arena, GivesBackFreeBlocksThatFitNothing) {
   const auto peak = static_cast<std::size_t>(arena.stats().peak);
   kept = 0;
   for (void* block : blocks) kept += bytes_in_memory(block, kBlock);
-  EXPECT_LE(kept, peak / 32 + Arena::kHugePage);
-  EXPECT_LE(static_cast<std::size_t>(arena.stats().resident), peak + peak / 32 + Arena::kHugePage);
+  EXPECT_LE(kept, Arena::kLeastMargin + Arena::kHugePage);
+  EXPECT_LE(static_cast<std::size_t>(arena.stats().resident),
+            peak + Arena::kLeastMargin + Arena::kHugePage);
   EXPECT_EQ(bytes_in_memory(large, kBlocks * kBlock), kBlocks * kBlock);
 }
 
