@@ -1,7 +1,6 @@
 #include "partition/planner.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <fmt/format.h>
 #include <limits>
 #include <utility>
@@ -18,15 +17,11 @@ namespace {
 struct Candidate {
   std::string name;
   Plan plan;
-  double seconds = 0;        ///< of a step
-  double rough_seconds = 0;  ///< by rooflines alone
-  std::int64_t bytes = 0;    ///< of the fullest rank
+  double seconds = 0;      ///< of a step
+  std::int64_t bytes = 0;  ///< of the fullest rank
   std::size_t tasks = 0;
   int useful_workers = 0;
   std::size_t order = 0;  ///< of its proposal
-
-  /// The mean of both: measured times differ by noise, too, from plan to plan, and rooflines misjudge kernels.
-  [[nodiscard]] double estimate() const { return std::sqrt(seconds * rough_seconds); }
 };
 
 std::string mib(std::int64_t bytes) {
@@ -70,7 +65,6 @@ class Planner {
     return {.name = std::move(name),
             .plan = std::move(plan),
             .seconds = prediction.seconds,
-            .rough_seconds = prediction.seconds,
             .bytes = bytes,
             .tasks = tasks.tasks.size(),
             .useful_workers = useful_workers(tasks, prediction)};
@@ -105,17 +99,16 @@ class Planner {
     constexpr double kNear = 1.1;
     double least = std::numeric_limits<double>::infinity();
     for (const Candidate& c : rough)
-      if (fits(c)) least = std::min(least, c.rough_seconds);
+      if (fits(c)) least = std::min(least, c.seconds);
     std::vector<Candidate> near;
     bool one_fits = false;
     for (const Candidate& c : rough) {
       if (!fits(c)) near.push_back(c);
-      if (!fits(c) || c.rough_seconds > kNear * least) continue;
+      if (!fits(c) || c.seconds > kNear * least) continue;
       near.push_back(evaluate(c.name, c.plan, model_));
       near.back().order = c.order;
-      near.back().rough_seconds = c.rough_seconds;
       one_fits = one_fits || fits(near.back());
-      spdlog::debug("plan \"{}\": {} by rooflines, {} as measured", c.name, ms(c.rough_seconds),
+      spdlog::debug("plan \"{}\": {} by rooflines, {} as measured", c.name, ms(c.seconds),
                     ms(near.back().seconds));
     }
     return one_fits ? near : rough;
@@ -124,9 +117,8 @@ class Planner {
   Plan search() const {
     const std::vector<Candidate> rough = candidates(model_.without_times());
     std::vector<Candidate> all = model_.has_times() ? measured(rough) : rough;
-    std::stable_sort(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) {
-      return a.estimate() < b.estimate();
-    });
+    std::stable_sort(all.begin(), all.end(),
+                     [](const Candidate& a, const Candidate& b) { return a.seconds < b.seconds; });
     const auto first =
         std::find_if(all.begin(), all.end(), [&](const Candidate& c) { return fits(c); });
     if (first == all.end())
@@ -135,7 +127,7 @@ class Planner {
         1.005;  // closer than the cost model can tell: fewer tasks win, then the plainer strategy
     const auto rank = [](const Candidate& c) { return std::pair(c.tasks, c.order); };
     auto best = first;
-    for (auto c = first; c != all.end() && c->estimate() <= kTie * first->estimate(); ++c)
+    for (auto c = first; c != all.end() && c->seconds <= kTie * first->seconds; ++c)
       if (fits(*c) && rank(*c) < rank(*best)) best = c;
     const auto next = std::find_if(all.begin(), all.end(), [&](const Candidate& c) {
       return fits(c) && c.name != best->name;
