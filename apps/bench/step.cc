@@ -32,17 +32,17 @@ runtime::HostTensorPtr scalar(double value) {
   return tensor;
 }
 
-/// Sums the times of the timed steps' tasks by operator.
+/// Sums the times of the timed steps' tasks by operator, or by layer and operator.
 class OperatorMeter {
  public:
-  OperatorMeter(const partition::TaskGraph& tasks, const partition::CostModel& model)
-      : tasks_(tasks), model_(model) {}
+  OperatorMeter(const partition::TaskGraph& tasks, const partition::CostModel& model, bool by_layer)
+      : tasks_(tasks), model_(model), by_layer_(by_layer) {}
 
   void add_step(std::span<const runtime::TaskTime> times) {
     ++steps_;
     for (const auto& time : times) {
       const auto& task = tasks_.tasks[static_cast<std::size_t>(time.task)];
-      Sum& sum = sums_[std::string(task.op)];
+      Sum& sum = sums_[{std::string(task.op), by_layer_ ? tasks_.describe(task) : ""}];
       ++sum.tasks;
       sum.us += time.end_us - time.start_us;
       sum.predicted_us += 1e6 * model_.seconds(task);
@@ -52,9 +52,9 @@ class OperatorMeter {
 
   [[nodiscard]] std::vector<OperatorTime> result() const {
     std::vector<OperatorTime> list;
-    for (const auto& [op, sum] : sums_)
-      list.push_back({op, sum.tasks / steps_, a_step(sum.us), a_step(sum.predicted_us),
-                      sum.us > 0 ? sum.flops / sum.us * 1e-3 : 0});
+    for (const auto& [of, sum] : sums_)
+      list.push_back({of.first, of.second, sum.tasks / steps_, a_step(sum.us),
+                      a_step(sum.predicted_us), sum.us > 0 ? sum.flops / sum.us * 1e-3 : 0});
     std::sort(list.begin(), list.end(), [](const auto& a, const auto& b) { return a.ms > b.ms; });
     return list;
   }
@@ -69,7 +69,8 @@ class OperatorMeter {
 
   const partition::TaskGraph& tasks_;
   const partition::CostModel& model_;
-  std::map<std::string, Sum> sums_;
+  bool by_layer_;
+  std::map<std::pair<std::string, std::string>, Sum> sums_;  ///< operator, layer
   std::int64_t steps_ = 0;
 };
 
@@ -77,10 +78,10 @@ class OperatorMeter {
 class Measurement {
  public:
   Measurement(runtime::Session& session, const PlannedStep& step, const partition::CostModel& model,
-              const BenchNet& net)
+              const BenchNet& net, bool by_layer)
       : net_(net),
         busy_(session.cpu_workers()),
-        operators_(*step.tasks, model),
+        operators_(*step.tasks, model, by_layer),
         executor_(session, step.tasks, model, {.on_times = [this](auto number, auto times) {
                     if (number < kWarmUpSteps) return;
                     busy_.add_step(times);
@@ -114,7 +115,7 @@ class Measurement {
     r.us_per_task = median({submit_us_.begin() + kWarmUpSteps, submit_us_.end()}) /
                     static_cast<double>(executor_.task_graph().tasks.size());
     r.busy = busy_.shares();
-    r.by_op = operators_.result();
+    r.operators = operators_.result();
   }
 
  private:
@@ -184,7 +185,7 @@ BenchResult bench_step(const BenchRequest& request) {
       {.strategy = request.strategy, .recompute = partition::recompute_from(request.recompute)});
   train::reset_peak_resident();  // kernels may just have been measured
   const std::int64_t resident = train::resident_bytes();
-  Measurement measurement(session, step, model, net);
+  Measurement measurement(session, step, model, net, request.by_layer);
   const std::int64_t predicted =
       resident + runtime::memory_stats().current + transient_bytes(step, 0);
   measurement.run(request.steps);

@@ -16,11 +16,13 @@ struct BenchRequest {
   int threads = 0;  ///< workers; 0: one a core
   int steps = 5;    ///< timed, after two that are not
   std::string strategy = "auto", math = "fast", recompute = "off";
+  bool by_layer = false;  ///< times of each layer's operators, not of each operator
 };
 
 /// Time of one operator over all workers in a median step.
 struct OperatorTime {
   std::string op;
+  std::string layer;  ///< "down.0.1.0.grad_weight": of which this is, or empty: of all
   std::int64_t tasks = 0;
   double ms = 0, predicted_ms = 0;
   double gflops = 0;  ///< of one worker: what the kernels are charged for / time
@@ -37,9 +39,9 @@ struct BenchResult {
   double peak_fraction = 0;    ///< of the calibrated peak of a worker times the workers
   double peak_rss_mib = 0, predicted_ms = 0, predicted_peak_mib = 0;
   std::int64_t tasks = 0;
-  double us_per_task = 0;           ///< of the submitting thread
-  std::vector<double> busy;         ///< [worker] share of the step
-  std::vector<OperatorTime> by_op;  ///< most time first
+  double us_per_task = 0;               ///< of the submitting thread
+  std::vector<double> busy;             ///< [worker] share of the step
+  std::vector<OperatorTime> operators;  ///< most time first
 };
 
 /// Plans the net and runs its steps one at a time, each from its submission to the end of its last task. Two warm up.

@@ -30,29 +30,52 @@ std::vector<double> rounded(std::vector<double> values, int digits) {
   return values;
 }
 
-void print_json(const apps::BenchResult& r) {
-  const nlohmann::ordered_json line = {{"net", r.net},
-                                       {"dtype", r.dtype},
-                                       {"size", r.size.size},
-                                       {"batch", r.size.batch},
-                                       {"seq", r.size.seq},
-                                       {"threads", r.workers},
-                                       {"params", r.params},
-                                       {"first_step_s", rounded(r.first_step_s, 2)},
-                                       {"min_ms", rounded(r.min_ms, 3)},
-                                       {"median_ms", rounded(r.median_ms, 3)},
-                                       {"losses", rounded(r.losses, 6)},
-                                       {"gflops", rounded(r.gflops, 1)},
-                                       {"peak_fraction", rounded(r.peak_fraction, 3)},
-                                       {"peak_rss_mib", std::llround(r.peak_rss_mib)},
-                                       {"predicted_ms", rounded(r.predicted_ms, 3)},
-                                       {"predicted_peak_mib", std::llround(r.predicted_peak_mib)},
-                                       {"tasks", r.tasks},
-                                       {"us_per_task", rounded(r.us_per_task, 2)},
-                                       {"busy", rounded(r.busy, 3)},
-                                       {"plan", r.plan},
-                                       {"machine", r.machine}};
+void print_json(const apps::BenchResult& r, bool by_layer) {
+  nlohmann::ordered_json line = {{"net", r.net},
+                                 {"dtype", r.dtype},
+                                 {"size", r.size.size},
+                                 {"batch", r.size.batch},
+                                 {"seq", r.size.seq},
+                                 {"threads", r.workers},
+                                 {"params", r.params},
+                                 {"first_step_s", rounded(r.first_step_s, 2)},
+                                 {"min_ms", rounded(r.min_ms, 3)},
+                                 {"median_ms", rounded(r.median_ms, 3)},
+                                 {"losses", rounded(r.losses, 6)},
+                                 {"gflops", rounded(r.gflops, 1)},
+                                 {"peak_fraction", rounded(r.peak_fraction, 3)},
+                                 {"peak_rss_mib", std::llround(r.peak_rss_mib)},
+                                 {"predicted_ms", rounded(r.predicted_ms, 3)},
+                                 {"predicted_peak_mib", std::llround(r.predicted_peak_mib)},
+                                 {"tasks", r.tasks},
+                                 {"us_per_task", rounded(r.us_per_task, 2)},
+                                 {"busy", rounded(r.busy, 3)},
+                                 {"plan", r.plan},
+                                 {"machine", r.machine}};
+  if (by_layer)
+    for (const auto& op : r.operators)
+      line["layers"].push_back({{"operator", op.op},
+                                {"layer", op.layer},
+                                {"tasks", op.tasks},
+                                {"ms", rounded(op.ms, 3)},
+                                {"predicted_ms", rounded(op.predicted_ms, 3)},
+                                {"gflops", rounded(op.gflops, 1)}});
   fmt::print("{}\n", line.dump());
+}
+
+void print_operators(const std::vector<apps::OperatorTime>& operators) {
+  double all = 0;
+  std::size_t width = 0;  // of the layers' names
+  for (const auto& op : operators) {
+    all += op.ms;
+    width = std::max(width, op.layer.size());
+  }
+  fmt::print("  {:<32} {:<{}} {:>8} {:>12} {:>12} {:>8} {:>10}\n", "operator",
+             width > 0 ? "layer" : "", width, "tasks", "ms a step", "predicted", "share",
+             "GFLOP/s");
+  for (const auto& op : operators)
+    fmt::print("  {:<32} {:<{}} {:>8} {:>12.2f} {:>12.2f} {:>6.1f} % {:>10.1f}\n", op.op, op.layer,
+               width, op.tasks, op.ms, op.predicted_ms, 100 * op.ms / all, op.gflops);
 }
 
 void print_table(const apps::BenchResult& r) {
@@ -73,13 +96,8 @@ void print_table(const apps::BenchResult& r) {
   for (const double share : r.busy) fmt::print(" {:.1f} %", share * 100);
   fmt::print("\nlosses     ");
   for (const double loss : r.losses) fmt::print(" {:.6f}", loss);
-  fmt::print("\n\n  {:<32} {:>8} {:>12} {:>12} {:>8} {:>10}\n", "operator", "tasks", "ms a step",
-             "predicted", "share", "GFLOP/s");
-  double all = 0;
-  for (const auto& op : r.by_op) all += op.ms;
-  for (const auto& op : r.by_op)
-    fmt::print("  {:<32} {:>8} {:>12.2f} {:>12.2f} {:>6.1f} % {:>10.1f}\n", op.op, op.tasks, op.ms,
-               op.predicted_ms, 100 * op.ms / all, op.gflops);
+  fmt::print("\n\n");
+  print_operators(r.operators);
 }
 
 void add_step(CLI::App& bench, Action& action) {
@@ -115,6 +133,8 @@ void add_step(CLI::App& bench, Action& action) {
                   "auto: compute results twice rather than keep them, as `plan.recompute`")
       ->check(CLI::IsMember({"off", "auto"}))
       ->capture_default_str();
+  cmd->add_flag("--layers", request.by_layer,
+                "Times of each layer's operators, not of each operator; in JSON, too");
   cmd->add_flag("--json", options->json, "One line of JSON");
   cmd->add_flag("--all-losses", options->all_losses,
                 "Losses of every step, the untimed ones too, not of the first four");
@@ -122,7 +142,7 @@ void add_step(CLI::App& bench, Action& action) {
     action = [options] {
       apps::BenchResult result = apps::bench_step(options->request);
       if (!options->all_losses) result.losses.resize(std::min(result.losses.size(), kShownLosses));
-      options->json ? print_json(result) : print_table(result);
+      options->json ? print_json(result, options->request.by_layer) : print_table(result);
       return 0;
     };
   });

@@ -11,12 +11,13 @@ import signal
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 from pathlib import Path
 
-HPDLF, SOURCE = sys.argv[1], Path(sys.argv[2])
+from program import HPDLF, Program
+
+SOURCE = Path(sys.argv[2])
 COLIN27 = Path("/usr/share/mricron/templates/ch2.nii.gz")
 AFFINE = ((-2.0, 0, 0, 20), (0, 2.0, 0, -30), (0, 0, 2.0, -10))
 
@@ -59,14 +60,13 @@ def label_at(x, y, z):
     return 1 if in_ball(x, y, z, (9, 10, 8), 5) else 2 if in_ball(x, y, z, (15, 5, 10), 3) else 0
 
 
-class Workspace(unittest.TestCase):
+class Workspace(Program):
     """A folder with one small case and a configuration."""
 
     EXTENTS = (22, 20, 18)
 
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.path = Path(self.folder.name)
+        super().setUp()
         write_nifti(self.path / "image.nii.gz", self.EXTENTS, image_at)
         write_nifti(self.path / "labels.nii.gz", self.EXTENTS, label_at, datatype=4)
         (self.path / "small.toml").write_text("""
@@ -87,26 +87,9 @@ snapshot_every = 4
 keep_snapshots = 5
 """)
 
-    def tearDown(self):
-        self.folder.cleanup()
-
-    def hpdlf(self, *arguments, ok=True, environment=None):
-        result = subprocess.run([HPDLF, *map(str, arguments)], cwd=self.path, capture_output=True, text=True, timeout=240,
-                                env=os.environ | (environment or {}))
-        self.assertEqual(result.returncode == 0, ok, f"{arguments}: {result.returncode}\n{result.stdout}\n{result.stderr}")
-        return result
-
     def train(self, *settings, name="run", **options):
         sets = [a for s in (f"run.name={name}", *settings) for a in ("--set", s)]
         return self.hpdlf("train", "small.toml", "--quiet", *sets, **options)
-
-    def fails(self, *arguments, say):
-        """The program ends with one error that contains every text of `say`."""
-        result = self.hpdlf(*arguments, ok=False)
-        self.assertEqual(result.returncode, 1, result.stderr)
-        self.assertEqual(len(re.findall(r"^error: ", result.stderr, re.M)), 1, result.stderr)
-        for text in say:
-            self.assertIn(text, result.stderr)
 
     def train_fails(self, *settings, say):
         self.fails("train", "small.toml", *[a for s in settings for a in ("--set", s)], say=say)
@@ -250,55 +233,6 @@ class Training(Workspace):
         self.assertGreater(len(rows), 3)
         self.assertTrue(all(r["predicted_step_ms"] > 0 and r["predicted_peak_mib"] > 0 for r in rows))
         self.assertFalse((self.path / "runs").exists())
-
-
-class Bench(Workspace):
-    def test_times_a_step(self):
-        line = json.loads(self.hpdlf("bench", "step", "--net", "mlp", "--batch", "16", "--steps", "3", "--threads", "2",
-                                     "--strategy", "sample", "--json").stdout)
-
-        self.assertEqual((line["net"], line["dtype"], line["batch"], line["params"]), ("mlp", "f32", 16, 109386))
-        self.assertEqual(len(line["busy"]), 2)
-        self.assertTrue(all(0 < share <= 1 for share in line["busy"]), line)
-        self.assertEqual(len(line["losses"]), 4)
-        self.assertLess(line["losses"][3], line["losses"][0])
-        self.assertLessEqual(line["min_ms"], line["median_ms"])
-        direct = 2 * 16 * (2 * 784 * 128 + 3 * 128 * 64 + 3 * 64 * 10)
-        gflops = direct / line["median_ms"] * 1e-6
-        rounding = 0.05 + gflops * 0.0005 / line["median_ms"]  # both are printed with a few digits
-        self.assertAlmostEqual(line["gflops"], gflops, delta=1.01 * rounding)
-        for key in ("peak_fraction", "peak_rss_mib", "predicted_ms", "predicted_peak_mib", "tasks", "us_per_task"):
-            self.assertGreater(line[key], 0, key)
-
-    def test_gives_the_losses_of_all_steps(self):
-        step = ("bench", "step", "--net", "mlp", "--steps", "6", "--json")
-        first, every = (json.loads(self.hpdlf(*step, *more).stdout)["losses"] for more in ((), ("--all-losses",)))
-
-        self.assertEqual(len(every), 2 + 6)
-        self.assertEqual(first, every[:4])
-
-    def test_times_a_step_in_bf16(self):
-        def step(dtype):
-            return json.loads(self.hpdlf("bench", "step", "--net", "unet3d", "--size", "32", "--steps", "2", "--dtype", dtype, "--json").stdout)
-
-        f32, bf16 = step("f32"), step("bf16")
-
-        self.assertEqual((bf16["dtype"], bf16["params"]), ("bf16", f32["params"]))
-        for a, b in zip(bf16["losses"], f32["losses"]):
-            self.assertAlmostEqual(a, b, delta=0.004 * b)
-        self.assertLess(bf16["predicted_peak_mib"], f32["predicted_peak_mib"])
-
-    def test_shows_the_time_of_each_operator(self):
-        out = self.hpdlf("bench", "step", "--net", "unet3d", "--size", "16", "--steps", "1").stdout
-
-        self.assertRegex(out, r"operator +tasks +ms a step +predicted")
-        self.assertRegex(out, r"ConvGradWeight +[1-9]\d* +\d+\.\d\d +\d+\.\d\d ")
-        self.assertIn("1,401,333 parameters", out)
-
-    def test_wrong_requests(self):
-        self.fails("bench", "step", "--net", "cicel", say=["unknown net `cicel`", "did you mean `cicek`"])
-        self.fails("bench", "step", "--net", "mlperf", "--size", "40", say=["extent 40", "nearest: 64"])
-        self.fails("bench", "step", "--net", "mlp", "--dtype", "f16", say=["`f16`", "f32 or bf16"])
 
 
 class BadInput(Workspace):
