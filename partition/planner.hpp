@@ -23,6 +23,8 @@ struct PlanRequest {
 
 /// What PlanRequest::strategy may name besides "auto".
 [[nodiscard]] std::vector<std::string> strategy_names();
+/// What can be said of PlanRequest::strategy before anything is measured. @throws Error for a text that is no strategy of any net.
+void check_strategy(const std::string& text);
 
 /// @throws Error for an unknown strategy text, or if no plan fits machine.memory_bytes (says how much is missing and what would fit).
 [[nodiscard]] Plan make_plan(const std::shared_ptr<const graph::Graph>& graph,

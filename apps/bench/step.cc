@@ -8,6 +8,7 @@
 #include "apps/unet3d/program.hpp"
 #include "base/steady_median.hpp"
 #include "graph/op_spec.hpp"
+#include "partition/planner.hpp"
 #include "runtime/busy_meter.hpp"
 #include "runtime/memory.hpp"
 #include "train/process_memory.hpp"
@@ -147,6 +148,7 @@ void check(const BenchRequest& request) {
   HPDLF_CHECK(request.steps >= 1, "--steps {}: at least one step is timed", request.steps);
   HPDLF_CHECK(request.dtype == "f32" || request.dtype == "bf16", "unknown dtype `{}`: f32 or bf16",
               request.dtype);
+  partition::check_strategy(request.strategy);
 }
 
 }  // namespace

@@ -106,6 +106,11 @@ void bind_machine(Config& c, UNet3dAppOptions& o) {
   c.bind("plan.strategy", o.strategy,
          fmt::format("auto, {}, or cuts a factor such as \"d:4 h:2\"",
                      fmt::join(partition::strategy_names(), ", ")));
+  try {
+    partition::check_strategy(o.strategy);
+  } catch (const Error& error) {
+    throw Error(fmt::format("{}: {}", c.where("plan.strategy"), error.message()));
+  }
   std::string math = "fast";
   c.bind("plan.math", math,
          "fast: Winograd convolutions where they are faster; strict: direct ones only",

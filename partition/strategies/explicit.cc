@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <charconv>
 #include <fmt/format.h>
 #include <sstream>
@@ -17,10 +18,13 @@ namespace {
                   fmt::join(names, ", "), did_you_mean(text, names)));
 }
 
-}  // namespace
+struct Cut {
+  char factor;
+  int parts;
+};
 
-Cutting explicit_cutting(const std::string& text, const Situation& s) {
-  Cutting cutting{.name = text};
+std::vector<Cut> cuts_of(const std::string& text) {
+  std::vector<Cut> cuts;
   std::istringstream words(text);
   for (std::string word; words >> word;) {
     int parts = 0;
@@ -30,16 +34,32 @@ Cutting explicit_cutting(const std::string& text, const Situation& s) {
     if (stop != end || failure != std::errc()) fail_unknown(text);
     HPDLF_CHECK(parts >= 1, "strategy \"{}\": {} parts along {}; there must be at least 1", text,
                 parts, word[0]);
+    cuts.push_back({word[0], parts});
+  }
+  if (cuts.empty()) fail_unknown(text);
+  return cuts;
+}
+
+}  // namespace
+
+void check_strategy(const std::string& text) {
+  const std::vector<std::string> names = strategy_names();
+  if (text != "auto" && std::find(names.begin(), names.end(), text) == names.end())
+    (void)cuts_of(text);
+}
+
+Cutting explicit_cutting(const std::string& text, const Situation& s) {
+  Cutting cutting{.name = text};
+  for (const auto& [factor, parts] : cuts_of(text)) {
     std::string known;
     for (const auto& [role, extent] : s.largest)
       known += fmt::format("{}{}", known.empty() ? "" : ", ", role);
-    HPDLF_CHECK(s.largest.count(word[0]) == 1,
+    HPDLF_CHECK(s.largest.count(factor) == 1,
                 "strategy \"{}\": no node has a factor {} that can be cut; there are {}", text,
-                word[0], known);
-    HPDLF_CHECK(cutting.parts.emplace(word[0], parts).second, "strategy \"{}\" cuts {} twice", text,
-                word[0]);
+                factor, known);
+    HPDLF_CHECK(cutting.parts.emplace(factor, parts).second, "strategy \"{}\" cuts {} twice", text,
+                factor);
   }
-  if (cutting.parts.empty()) fail_unknown(text);
   return cutting;
 }
 

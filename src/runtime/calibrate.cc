@@ -6,7 +6,6 @@
 #include <unistd.h>
 #include <utility>
 
-#include "base/atomic_file.hpp"
 #include "base/cache_dir.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
@@ -100,7 +99,6 @@ Calibration::Calibration(const std::filesystem::path& file, int workers, Session
       on_measuring_(std::move(on_measuring)) {
   HPDLF_CHECK(workers >= 1, "a machine has at least one worker, not {}", workers);
   if (session_ != nullptr && session_->rank() != 0) return;
-  if (file.has_parent_path()) make_folders(file.parent_path());
   // Other ranks of this machine calibrate, and compute, at the same time.
   stored_.emplace(file,
                   fmt::format("{} x{}, {} workers, {} local ranks", processor_,

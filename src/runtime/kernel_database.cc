@@ -2,12 +2,14 @@
 
 #include <sqlite3.h>
 
+#include "base/atomic_file.hpp"
 #include "base/error.hpp"
 
 namespace hpdlf::runtime {
 namespace {
 
 constexpr int kPatienceMs = 600'000;  ///< with another process that measures
+constexpr const char* kOtherFolder = "HPDLF_CACHE_DIR sets another folder";
 
 void bind_text(sqlite3_stmt* statement, int index, const std::string& text) {
   sqlite3_bind_text(statement, index, text.data(), static_cast<int>(text.size()), SQLITE_TRANSIENT);
@@ -26,7 +28,7 @@ void KernelDatabase::check(int code, const char* action) const {
                           database_ ? sqlite3_errmsg(database_.get()) : sqlite3_errstr(code)),
               code == SQLITE_NOTADB || code == SQLITE_CORRUPT
                   ? "remove it: it holds nothing but measurements of this machine"
-                  : "HPDLF_CACHE_DIR sets another folder");
+                  : kOtherFolder);
 }
 
 void KernelDatabase::run(const char* sql) {
@@ -41,6 +43,12 @@ KernelDatabase::Statement KernelDatabase::prepare(const char* sql) {
 
 KernelDatabase::KernelDatabase(std::filesystem::path file, std::string machine, int version)
     : file_(std::move(file)), machine_(std::move(machine)) {
+  try {
+    if (file_.has_parent_path()) make_folders(file_.parent_path());
+  } catch (Error& error) {
+    error.set_hint(kOtherFolder);
+    throw;
+  }
   sqlite3* opened = nullptr;
   const int code = sqlite3_open(file_.c_str(), &opened);
   database_.reset(opened);

@@ -13,7 +13,7 @@ namespace hpdlf::runtime {
 
 class KernelDatabase {
  public:
-  /// Opens or makes `file`. What a `version` other than the given one has measured is forgotten.
+  /// Opens or makes `file` and its folder. What a `version` other than the given one has measured is forgotten.
   /// @throws Error naming the file if it cannot be written or is no database.
   KernelDatabase(std::filesystem::path file, std::string machine, int version);
 

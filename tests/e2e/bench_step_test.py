@@ -72,6 +72,12 @@ class BenchStep(Program):
         self.fails("bench", "step", "--net", "mlperf", "--size", "40", say=["extent 40", "nearest: 64"])
         self.fails("bench", "step", "--net", "mlp", "--dtype", "f16", say=["`f16`", "f32 or bf16"])
 
+    def test_a_misspelt_strategy_is_refused_before_anything_is_measured(self):
+        result = self.hpdlf("bench", "step", "--net", "mlp", "--strategy", "tensr", ok=False, environment={"HPDLF_CACHE_DIR": str(self.path)})
+
+        self.assertIn("did you mean `tensor`?", result.stderr)
+        self.assertEqual(list(self.path.iterdir()), [])
+
 
 if __name__ == "__main__":
     unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=2)

@@ -272,6 +272,9 @@ class BadInput(Workspace):
     def test_wrong_type(self):
         self.train_fails("train.steps=many", say=["train.steps", "integer", "many"])
 
+    def test_unknown_strategy(self):
+        self.train_fails("plan.strategy=tensr", say=["--set plan.strategy=tensr", "did you mean `tensor`"])
+
     def test_unknown_class_name(self):
         (self.path / "names.txt").write_text("1 Ball_L\n2 Marble_L\n")
         self.train_fails("data.label_names=names.txt", "data.class_labels=0,Ball*,Marbel*", say=["Marbel"])

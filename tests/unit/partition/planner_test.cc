@@ -53,6 +53,13 @@ TEST(PlanStrategy, ThatIsMisspeltNamesTheNearest) {
   EXPECT_THAT(error_of(""), testing::HasSubstr("strategy \"\" is none of auto, whole"));
 }
 
+TEST(PlanStrategy, CanBeCheckedWithoutANet) {
+  for (const char* text : {"auto", "space", "tensor", "d:4 h:2", "q:2"})
+    EXPECT_NO_THROW(check_strategy(text)) << text;
+  for (const char* text : {"", "spce", "d:x", "d:0", "d:2 whole"})
+    EXPECT_THROW(check_strategy(text), Error) << text;
+}
+
 TEST(PlanStrategy, OfAFactorThatNoNodeHasNamesThoseThereAre) {
   EXPECT_THAT(
       error_of("q:2"),

@@ -122,7 +122,12 @@ TEST_F(CalibrateTest, NamesAFileThatIsNoDatabase) {
 TEST_F(CalibrateTest, SaysIfTheCacheCannotBeWritten) {
   write_file_atomically(cache(), std::string_view("a file, no folder"));
 
-  EXPECT_THROW((void)Calibration(cache() / "machine.sqlite", 1), Error);
+  try {
+    Calibration calibration(cache() / "machine.sqlite", 1);
+    ADD_FAILURE() << "was opened";
+  } catch (const Error& error) {
+    EXPECT_NE(error.hint().find("HPDLF_CACHE_DIR"), std::string::npos) << error.what();
+  }
 }
 
 TEST_F(CalibrateTest, RefusesAMachineWithoutWorkers) {
