@@ -12,16 +12,17 @@ from program import Program
 
 class BenchStep(Program):
     def test_times_a_step(self):
-        line = json.loads(self.hpdlf("bench", "step", "--net", "mlp", "--batch", "16", "--steps", "3", "--threads", "2",
+        batch = 2048  # a step must last until the second worker is awake, on a loaded machine too
+        line = json.loads(self.hpdlf("bench", "step", "--net", "mlp", "--batch", batch, "--steps", "3", "--threads", "2",
                                      "--strategy", "sample", "--json").stdout)
 
-        self.assertEqual((line["net"], line["dtype"], line["batch"], line["params"]), ("mlp", "f32", 16, 109386))
+        self.assertEqual((line["net"], line["dtype"], line["batch"], line["params"]), ("mlp", "f32", batch, 109386))
         self.assertEqual(len(line["busy"]), 2)
         self.assertTrue(all(0 < share <= 1 for share in line["busy"]), line)
         self.assertEqual(len(line["losses"]), 4)
         self.assertLess(line["losses"][3], line["losses"][0])
         self.assertLessEqual(line["min_ms"], line["median_ms"])
-        direct = 2 * 16 * (2 * 784 * 128 + 3 * 128 * 64 + 3 * 64 * 10)
+        direct = 2 * batch * (2 * 784 * 128 + 3 * 128 * 64 + 3 * 64 * 10)
         gflops = direct / line["median_ms"] * 1e-6
         rounding = 0.05 + gflops * 0.0005 / line["median_ms"]  # both are printed with a few digits
         self.assertAlmostEqual(line["gflops"], gflops, delta=1.01 * rounding)
