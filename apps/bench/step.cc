@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "apps/unet3d/program.hpp"
-#include "base/steady_median.hpp"
+#include "base/median.hpp"
 #include "graph/op_spec.hpp"
 #include "partition/planner.hpp"
 #include "runtime/busy_meter.hpp"
@@ -20,12 +20,6 @@ namespace {
 constexpr int kWarmUpSteps = 2;  ///< as in scripts/torch_bench.py: caches, pools, primitives
 
 double mib(std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 runtime::HostTensorPtr scalar(double value) {
   auto tensor = std::make_shared<runtime::HostTensor>(graph::TensorType{DType::f32, {}});

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <charconv>
 #include <fmt/format.h>
+#include <map>
 #include <sstream>
 
 #include "base/nearest.hpp"
@@ -18,13 +19,9 @@ namespace {
                   fmt::join(names, ", "), did_you_mean(text, names)));
 }
 
-struct Cut {
-  char factor;
-  int parts;
-};
-
-std::vector<Cut> cuts_of(const std::string& text) {
-  std::vector<Cut> cuts;
+/// Parts by factor.
+std::map<char, int> cuts_of(const std::string& text) {
+  std::map<char, int> cuts;
   std::istringstream words(text);
   for (std::string word; words >> word;) {
     int parts = 0;
@@ -34,7 +31,8 @@ std::vector<Cut> cuts_of(const std::string& text) {
     if (stop != end || failure != std::errc()) fail_unknown(text);
     HPDLF_CHECK(parts >= 1, "strategy \"{}\": {} parts along {}; there must be at least 1", text,
                 parts, word[0]);
-    cuts.push_back({word[0], parts});
+    HPDLF_CHECK(cuts.emplace(word[0], parts).second, "strategy \"{}\" cuts {} twice", text,
+                word[0]);
   }
   if (cuts.empty()) fail_unknown(text);
   return cuts;
@@ -49,16 +47,14 @@ void check_strategy(const std::string& text) {
 }
 
 Cutting explicit_cutting(const std::string& text, const Situation& s) {
-  Cutting cutting{.name = text};
-  for (const auto& [factor, parts] : cuts_of(text)) {
+  Cutting cutting{.name = text, .parts = cuts_of(text)};
+  for (const auto& [factor, parts] : cutting.parts) {
     std::string known;
     for (const auto& [role, extent] : s.largest)
       known += fmt::format("{}{}", known.empty() ? "" : ", ", role);
     HPDLF_CHECK(s.largest.count(factor) == 1,
                 "strategy \"{}\": no node has a factor {} that can be cut; there are {}", text,
                 factor, known);
-    HPDLF_CHECK(cutting.parts.emplace(factor, parts).second, "strategy \"{}\" cuts {} twice", text,
-                factor);
   }
   return cutting;
 }

@@ -30,7 +30,7 @@ std::vector<double> rounded(std::vector<double> values, int digits) {
   return values;
 }
 
-void print_json(const apps::BenchResult& r, bool by_layer) {
+void print_json(const apps::BenchResult& r) {
   nlohmann::ordered_json line = {{"net", r.net},
                                  {"dtype", r.dtype},
                                  {"size", r.size.size},
@@ -52,8 +52,8 @@ void print_json(const apps::BenchResult& r, bool by_layer) {
                                  {"busy", rounded(r.busy, 3)},
                                  {"plan", r.plan},
                                  {"machine", r.machine}};
-  if (by_layer)
-    for (const auto& op : r.operators)
+  for (const auto& op : r.operators)
+    if (!op.layer.empty())
       line["layers"].push_back({{"operator", op.op},
                                 {"layer", op.layer},
                                 {"tasks", op.tasks},
@@ -142,7 +142,7 @@ void add_step(CLI::App& bench, Action& action) {
     action = [options] {
       apps::BenchResult result = apps::bench_step(options->request);
       if (!options->all_losses) result.losses.resize(std::min(result.losses.size(), kShownLosses));
-      options->json ? print_json(result, options->request.by_layer) : print_table(result);
+      options->json ? print_json(result) : print_table(result);
       return 0;
     };
   });

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "base/steady_median.hpp"
+#include "base/median.hpp"
 
 namespace hpdlf::runtime {
 

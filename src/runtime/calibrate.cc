@@ -88,6 +88,7 @@ WholeCall convolution(DType dtype) {
 struct Calibration::Rates {
   WholeCall conv_f32 = convolution(DType::f32), conv_bf16 = convolution(DType::bf16);
   WholeCall copy{"Copy", {}, {{DType::f32, {kStreamBytes / std::int64_t{sizeof(float)}}}}};
+  double conv_seconds = kUnknown, copy_seconds = kUnknown;  ///< in f32
 };
 
 Calibration::Calibration(const std::filesystem::path& file, int workers, Session* session,
@@ -110,52 +111,56 @@ Calibration::~Calibration() = default;
 
 partition::Machine Calibration::machine(int ranks) {
   HPDLF_CHECK(ranks >= 1, "a machine has at least one rank, not {}", ranks);
-  const auto gflops = [&](const WholeCall& conv) {
-    return 1e-9 * conv.flops() / time_of_rate(conv.call());
-  };
+  time_references();
+  const WholeCall& bf16 = rates_->conv_bf16;
   partition::Machine machine;
   machine.name = processor_;
   machine.ranks = ranks;
   machine.workers = workers_;
   machine.memory_bytes = usable_memory();
-  machine.gflops_f32 = gflops(rates_->conv_f32);
-  machine.gflops_bf16 = gflops(rates_->conv_bf16);
-  machine.gbytes_per_s =
-      2e-9 * kStreamBytes / time_of_rate(rates_->copy.call());  // read and written
+  machine.gflops_f32 = 1e-9 * rates_->conv_f32.flops() / rates_->conv_seconds;
+  machine.gflops_bf16 = 1e-9 * bf16.flops() / time_of_rate(bf16.call());
+  machine.gbytes_per_s = 2e-9 * kStreamBytes / rates_->copy_seconds;  // read and written
   return machine;
 }
 
+void Calibration::time_references() {
+  if (rates_->conv_seconds != kUnknown) return;
+  rates_->conv_seconds = time_of_rate(rates_->conv_f32.call());
+  rates_->copy_seconds = time_of_rate(rates_->copy.call());
+}
+
 double Calibration::time_of_rate(const partition::KernelCall& call) {
-  const double seconds = time_of(call, kRateSeconds, {});
+  const double seconds = time_of(call, Role::rate);
   HPDLF_CHECK(seconds < kImpossible, "this machine cannot be measured: it cannot run {}",
               to_string(call));
   return seconds;
 }
 
-std::vector<Reference> Calibration::references_of(const partition::KernelCall& call) {
+std::vector<Reference> Calibration::references_of(const partition::KernelCall& call) const {
   constexpr double kNegligible = 0.1;
-  const double conv = time_of_rate(rates_->conv_f32.call()),
-               copy = time_of_rate(rates_->copy.call());
   const graph::Cost cost = cost_of(call);
-  const double computing = cost.flops / rates_->conv_f32.flops() * conv;
-  const double streaming =
-      (cost.bytes_read + cost.bytes_written) / static_cast<double>(2 * kStreamBytes) * copy;
+  const double computing = cost.flops / rates_->conv_f32.flops() * rates_->conv_seconds;
+  const double streaming = (cost.bytes_read + cost.bytes_written) /
+                           static_cast<double>(2 * kStreamBytes) * rates_->copy_seconds;
   const double share = computing > 0 ? streaming / (computing + streaming) : 1;
   std::vector<Reference> references;
-  if (share <= 1 - kNegligible) references.push_back({rates_->conv_f32.call(), conv, 1 - share});
-  if (share >= kNegligible) references.push_back({rates_->copy.call(), copy, share});
+  if (share <= 1 - kNegligible)
+    references.push_back({rates_->conv_f32.call(), rates_->conv_seconds, 1 - share});
+  if (share >= kNegligible)
+    references.push_back({rates_->copy.call(), rates_->copy_seconds, share});
   if (references.size() == 1) references.front().share = 1;
   return references;
 }
 
 std::optional<double> Calibration::seconds(const partition::KernelCall& call) {
   if (bytes_of(call) > kMostBytes) return std::nullopt;
-  const double found = time_of(call, kKernelSeconds, references_of(call));
+  time_references();
+  const double found = time_of(call, Role::kernel);
   return found < kImpossible ? std::optional(found) : std::nullopt;
 }
 
-double Calibration::time_of(const partition::KernelCall& call, double duration,
-                            std::span<const Reference> references) {
+double Calibration::time_of(const partition::KernelCall& call, Role role) {
   const std::string name = to_string(call);
   if (const auto known = told_.find(name); known != told_.end()) return known->second;
   std::optional<double> found = stored_ ? stored_->find(name) : std::nullopt;
@@ -165,17 +170,18 @@ double Calibration::time_of(const partition::KernelCall& call, double duration,
     found = stored_->find(name);  // another process may have measured it meanwhile
   }
   double seconds = of_first_rank(found.value_or(kUnknown));
-  if (seconds == kUnknown) seconds = measured(call, name, duration, references);
+  if (seconds == kUnknown) seconds = measured(call, name, role);
   told_.emplace(name, seconds);
   return seconds;
 }
 
 double Calibration::measured(const partition::KernelCall& call, const std::string& name,
-                             double duration, std::span<const Reference> references) {
+                             Role role) {
   if (stored_ && on_measuring_) std::exchange(on_measuring_, {})();
   double seconds = kImpossible;
   try {
-    seconds = measure(call, workers_, duration, references);
+    seconds = role == Role::rate ? measure(call, workers_, kRateSeconds)
+                                 : measure(call, workers_, kKernelSeconds, references_of(call));
   } catch (const Error& error) {
     spdlog::debug("not measured: {}: {}", name, error.message());
   }

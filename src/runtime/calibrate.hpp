@@ -1,10 +1,10 @@
 // What this machine does in a second, measured: rates of a core, and times of the kernels that plans are made of.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
-#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -40,13 +40,15 @@ class Calibration final : public partition::KernelTimes {
 
  private:
   struct Rates;
-  [[nodiscard]] double time_of(const partition::KernelCall& call, double duration,
-                               std::span<const Reference> references);
+  /// The rates are what the times of kernels are compared with.
+  enum class Role : std::uint8_t { rate, kernel };
+  void time_references();
+  [[nodiscard]] double time_of(const partition::KernelCall& call, Role role);
   [[nodiscard]] double time_of_rate(const partition::KernelCall& call);
-  /// Arithmetic and memory as far as the roofline says that each bounds the call.
-  [[nodiscard]] std::vector<Reference> references_of(const partition::KernelCall& call);
   [[nodiscard]] double measured(const partition::KernelCall& call, const std::string& name,
-                                double duration, std::span<const Reference> references);
+                                Role role);
+  /// Arithmetic and memory as far as the roofline says that each bounds the call.
+  [[nodiscard]] std::vector<Reference> references_of(const partition::KernelCall& call) const;
   [[nodiscard]] double of_first_rank(double value) const;
 
   int workers_ = 1;

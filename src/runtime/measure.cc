@@ -10,6 +10,7 @@
 #include <optional>
 #include <starpu.h>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #if defined(__x86_64__)
@@ -17,6 +18,7 @@
 #endif
 
 #include "base/error.hpp"
+#include "base/median.hpp"
 #include "codelets/kernel.hpp"
 #include "runtime/memory.hpp"
 
@@ -144,9 +146,7 @@ double typical_seconds(Runner& runner, Pace& pace, double seconds) {
     before = after;
     calls = static_cast<int>(std::ceil(kShortestRun / time));
   }
-  const auto middle = found.begin() + static_cast<std::ptrdiff_t>(found.size() / 2);
-  std::nth_element(found.begin(), middle, found.end());
-  return *middle;
+  return median(std::move(found));
 }
 
 /// Idle workers of StarPU poll for tasks: they sleep meanwhile.

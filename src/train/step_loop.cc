@@ -5,7 +5,7 @@
 #include <cmath>
 #include <vector>
 
-#include "base/steady_median.hpp"
+#include "base/median.hpp"
 #include "train/non_finite.hpp"
 #include "train/optimizer.hpp"
 

@@ -1,9 +1,15 @@
-#include "base/steady_median.hpp"
+#include "base/median.hpp"
 
 #include <gtest/gtest.h>
 
 namespace hpdlf {
 namespace {
+
+TEST(Median, IsTheUpperOfTwo) {
+  EXPECT_EQ(median({}), 0);
+  EXPECT_EQ(median({9, 1, 5}), 5);
+  EXPECT_EQ(median({100, 90, 1, 2, 3, 4}), 4);
+}
 
 TEST(SteadyMedian, IsTheMiddleOfFewValues) {
   EXPECT_EQ(steady_median({}), 0);

@@ -56,7 +56,7 @@ TEST(PlanStrategy, ThatIsMisspeltNamesTheNearest) {
 TEST(PlanStrategy, CanBeCheckedWithoutANet) {
   for (const char* text : {"auto", "space", "tensor", "d:4 h:2", "q:2"})
     EXPECT_NO_THROW(check_strategy(text)) << text;
-  for (const char* text : {"", "spce", "d:x", "d:0", "d:2 whole"})
+  for (const char* text : {"", "spce", "d:x", "d:0", "d:2 d:4", "d:2 whole"})
     EXPECT_THROW(check_strategy(text), Error) << text;
 }
 

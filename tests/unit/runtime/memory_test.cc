@@ -110,6 +110,25 @@ TEST(Arena, GivesBackFreeBlocksThatFitNothing) {
   EXPECT_EQ(bytes_in_memory(large, kBlocks * kBlock), kBlocks * kBlock);
 }
 
+/// Nothing is written here: the arena counts what it hands out as in memory.
+TEST(Arena, KeepsAPartOfLargeNetsInFreeBlocks) {
+  constexpr std::size_t kBlock = 256 * kMiB, kBlocks = 16, kPeak = kBlocks * kBlock;
+  static_assert(kPeak / 32 > Arena::kLeastMargin);
+  Arena arena(4 * kPeak);
+  std::vector<void*> blocks;
+  for (std::size_t i = 0; i < kBlocks; ++i) {
+    blocks.push_back(arena.allocate(kBlock));
+    ASSERT_NE(arena.allocate(Arena::kHugePage), nullptr);  // keeps the blocks apart
+  }
+  for (void* block : blocks) arena.free(block, kBlock);
+  ASSERT_NE(arena.allocate(kPeak), nullptr);
+
+  const auto peak = static_cast<std::size_t>(arena.stats().peak);
+  const auto resident = static_cast<std::size_t>(arena.stats().resident);
+  EXPECT_LE(resident, peak + peak / 32 + Arena::kHugePage);
+  EXPECT_GE(resident, peak + peak / 32);
+}
+
 TEST(Arena, ReturnsNullWhenItIsFull) {
   Arena arena(4 * kMiB);
 
