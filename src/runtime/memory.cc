@@ -117,7 +117,9 @@ void Arena::make_resident(Offset offset, std::size_t size) {
   }
   const auto most = static_cast<std::size_t>(most_);
   const std::size_t kept =
-      round_up(most + std::max(most / kPart, kLeastMargin), kHugePage) / kHugePage;
+      round_up(std::max(most + most / kPart, std::min(most + kLeastMargin, kSmallPool)),
+               kHugePage) /
+      kHugePage;
   if (resident_pages_ > kept) release_free_pages(resident_pages_ - kept);
   stats_.resident = static_cast<std::int64_t>(resident_pages_ * kHugePage);
 }

@@ -26,8 +26,9 @@ class Arena {
  public:
   static constexpr std::size_t kAlignment = 64;  ///< a cache line, and the widest vector
   static constexpr std::size_t kHugePage = std::size_t{2} << 20;
-  /// Free blocks may hold so much in any case: small nets would give back in every step what they take again in the next.
+  /// Free blocks may hold so much in any case while the pool is small: short steps would give back what they take again in the next.
   static constexpr std::size_t kLeastMargin = std::size_t{96} << 20;
+  static constexpr std::size_t kSmallPool = std::size_t{512} << 20;
 
   /// Reserves `capacity` bytes of addresses; memory is only used as blocks are. @throws Error if the system refuses.
   explicit Arena(std::size_t capacity);

@@ -112,8 +112,8 @@ TEST(Arena, GivesBackFreeBlocksThatFitNothing) {
 
 /// Nothing is written here: the arena counts what it hands out as in memory.
 TEST(Arena, KeepsAPartOfLargeNetsInFreeBlocks) {
-  constexpr std::size_t kBlock = 256 * kMiB, kBlocks = 16, kPeak = kBlocks * kBlock;
-  static_assert(kPeak / 32 > Arena::kLeastMargin);
+  constexpr std::size_t kBlock = 64 * kMiB, kBlocks = 16, kPeak = kBlocks * kBlock;
+  static_assert(kPeak > Arena::kSmallPool && kPeak / 32 < Arena::kLeastMargin);
   Arena arena(4 * kPeak);
   std::vector<void*> blocks;
   for (std::size_t i = 0; i < kBlocks; ++i) {
