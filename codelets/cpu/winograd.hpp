@@ -259,9 +259,11 @@ void for_each_channel_block(const Problem& p, const Body& body) {
 }
 
 /// Floats of the sums of a weight gradient, [point][direct tap along D][k][c]: one tap, one point (a line apart, as those of weights).
-/// A block that is the whole sample finishes a line of k before the next; passes need all lines.
+/// A block that is the whole sample finishes a line of k before the next, so that its sums stay in L2; with passes only if the transforms of
+/// x, which every line reads again, stay there too.
 [[nodiscard]] inline bool has_line_sums(const Problem& p, const Blocking& b) {
-  return b.is_whole && !p.points.has_pairs();
+  return b.is_whole && (!p.points.has_pairs() ||
+                        b.x_floats * static_cast<std::int64_t>(sizeof(float)) <= l2_bytes() / 2);
 }
 [[nodiscard]] inline std::int64_t sums_of_tap(const Problem& p, const Blocking& b) {
   return (has_line_sums(p, b) ? 1 : p.k_lines()) * kLine * p.c_lines() * kLine;

@@ -3,8 +3,9 @@
 //
 //   dg = G^T [ sum over tiles of (B^T d B) . (A dY A^T) ] G
 //
-// As in winograd_conv.cc a block sweeps along D. Every point is a matrix product of channels by channels, summed over tiles in registers
-// first and added to the sums of the sweep in memory then: errors of long sums stay near those of short ones.
+// As in winograd_conv.cc a block sweeps along D. Every point is a matrix product of channels by channels, summed over a part's tiles in
+// registers first and added to the sums of the sweep in memory then: errors of long sums stay near those of short ones. Where a part is a
+// whole small sample its sums are transformed back and added to dw 16 channels of dy at a time, while they are in L2.
 // SPDX-License-Identifier: Apache-2.0
 #include "codelets/cpu/highway.hpp"
 #undef HWY_TARGET_INCLUDE
@@ -14,6 +15,7 @@
 #include "hwy/foreach_target.h"
 // Per target, hence after foreach_target.h.
 #include "codelets/cpu/winograd-inl.hpp"
+#include "codelets/cpu/winograd_gradient_output-inl.hpp"
 #include "codelets/cpu/winograd_gradient_transform-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
@@ -70,7 +72,7 @@ HWY_NOINLINE void multiply(const Run* runs, std::int64_t count, std::int64_t x_v
     }
 }
 
-/// The products of the walk, summed over it: [point][direct tap along D][k][c], for the lines of k that are asked for.
+/// The products of the walk, summed over it: [point][direct tap along D][k][c], of a pass and a line of k if has_line_sums().
 template <class T>
 class GradientWork {
  public:
@@ -80,11 +82,11 @@ class GradientWork {
                float* y_points, float* sums)
       : p_(p),
         b_(blocking),
-        dw_(dw),
         accumulate_(accumulate),
         y_points_(y_points),
         sums_(sums),
-        transform_(p, blocking) {}
+        transform_(p, blocking),
+        output_(p, blocking, dw) {}
 
   template <class Pass>
   void run(Pass, const Part& part, const Part* next, const GradientWalk& walk) {
@@ -101,21 +103,18 @@ class GradientWork {
     }
     prefetcher.spread_over(p_.points.in_pass() * p_.k_lines() * p_.taps() *
                            blocks_of(part.count, kMostRuns) * products_of_line());
-    if (has_line_sums(p_, b_)) {  // a line of k at a time needs no more room than that
+    if (has_line_sums(p_, b_)) {
       for (std::int64_t line = 0; line < p_.k_lines(); ++line) {
-        for (std::int64_t point = 0; point < kPlane; ++point)
-          multiply_line(walk, part, point, line, false, sums_ + point * sums_of_point(p_, b_),
-                        prefetcher);
-        write_line(line, sums_);
+        for (std::int64_t point = 0; point < p_.points.in_pass(); ++point)
+          multiply_line(walk, part, point, line, false, sums_, prefetcher);
+        output_.template write_pass<Pass>(line, sums_, accumulate_);
       }
-      accumulate_ = true;  // the next sample adds
+      if (Pass::kIsLast) accumulate_ = true;  // the next sample adds
     } else {
+      float* sums = sums_ + Pass::kNumber * p_.points.in_pass() * sums_of_point(p_, b_);
       for (std::int64_t point = 0; point < p_.points.in_pass(); ++point)
         for (std::int64_t line = 0; line < p_.k_lines(); ++line)
-          multiply_line(walk, part, point, line, has_sums_,
-                        sums_ +
-                            (Pass::kNumber * p_.points.in_pass() + point) * sums_of_point(p_, b_) +
-                            line * kLine * row_floats(),
+          multiply_line(walk, part, point, line, has_sums_, sums + line * kLine * row_floats(),
                         prefetcher);
       if (Pass::kIsLast) has_sums_ = true;
     }
@@ -124,7 +123,7 @@ class GradientWork {
   void finish() const {
     if (has_line_sums(p_, b_)) return;
     for (std::int64_t line = 0; line < p_.k_lines(); ++line)
-      write_line(line, sums_ + line * kLine * row_floats());
+      output_.write_all(line, sums_ + line * kLine * row_floats(), accumulate_);
   }
 
  private:
@@ -141,10 +140,11 @@ class GradientWork {
                             std::min(part.block.rows * kOut, p_.axes[1].narrow - h), columns);
   }
 
-  /// The products of one point for 16 channels of dy, to `sums` or added to them.
+  /// The products of one point for 16 channels of dy, to their `sums` or added to them.
   void multiply_line(const GradientWalk& walk, const Part& part, std::int64_t point,
                      std::int64_t line, bool add, float* sums, Prefetcher& prefetcher) const {
     Run runs[kMostRuns];
+    sums += point * sums_of_point(p_, b_);
     for (std::int64_t t = 0; t < p_.taps(); ++t)
       for (std::int64_t i = 0; i < part.count; i += kMostRuns) {
         const std::int64_t found = find_runs(walk, part, i, point, line, t, runs);
@@ -199,73 +199,14 @@ class GradientWork {
            vectors % 2 * blocks_of(kLine, kMostRowsOfOne);
   }
 
-  /// G^T sums G of 16 channels of dy, to dw.
-  void write_line(std::int64_t line, const float* sums) const {
-    const std::int64_t point = sums_of_point(p_, b_), tap = sums_of_tap(p_, b_);
-    const int last = dw_.rank() - 1;  // [k, (r,) s, t, c]
-    const std::int64_t r_stride = last == 4 ? dw_.strides[1] : 0;
-    for (std::int64_t k = line * kLine; k < std::min(p_.k, (line + 1) * kLine); ++k)
-      for (std::int64_t c_line = 0; c_line < p_.c_lines(); ++c_line)
-        for_each_vector_of_line(c_line, p_.c,
-                                [&](auto access, std::int64_t c, std::int64_t) HWY_ATTR {
-                                  if (access.count() == 0) return;
-                                  float* to = dw_.as<float>() + k * dw_.strides[0] + c;
-                                  const float* from = sums + k % kLine * row_floats() + c;
-                                  if (p_.points.depth == 4)
-                                    write_from_pairs<4>(access, from, point, to, r_stride);
-                                  else if (p_.points.depth == 2)
-                                    write_from_pairs<2>(access, from, point, to, r_stride);
-                                  else
-                                    for (std::int64_t r = 0; r < p_.taps(); ++r)
-                                      write_taps(access, from + r * tap, point, to + r * r_stride);
-                                });
-  }
-
-  template <std::int64_t kDepth, class Access>
-  HWY_INLINE void write_from_pairs(const Access& access, const float* HWY_RESTRICT sums,
-                                   std::int64_t point, float* dw, std::int64_t r_stride) const {
-    HWY_ALIGN float taps[kTaps][kPlane * kLanes];
-    for (std::int64_t i = 0; i < kPlane; ++i) {
-      VF32 u[kIn], g[kTaps];
-      for (std::int64_t d = 0; d < inputs_of(kDepth); ++d)
-        u[d] = hn::Load(F32(), sums + (d * kPlane + i) * point);
-      transform_weight_depth_gradient<kDepth>(u, g);
-      for (std::int64_t r = 0; r < kTaps; ++r) hn::Store(g[r], F32(), taps[r] + i * kLanes);
-    }
-    for (std::int64_t r = 0; r < kTaps; ++r) write_taps(access, taps[r], kLanes, dw + r * r_stride);
-  }
-
-  /// @param point floats from one point of the sums to the next
-  template <class Access>
-  HWY_INLINE void write_taps(const Access& access, const float* HWY_RESTRICT sums,
-                             std::int64_t point, float* dw) const {
-    const std::int64_t s_stride = dw_.strides[dw_.rank() - 3],
-                       t_stride = dw_.strides[dw_.rank() - 2];
-    VF32 half[kTaps][kIn];
-    for (std::int64_t j = 0; j < kIn; ++j) {
-      VF32 u[kIn], g[kTaps];
-      for (std::int64_t i = 0; i < kIn; ++i) u[i] = hn::Load(F32(), sums + (i * kIn + j) * point);
-      transform_weight_gradient(u, g);
-      for (std::int64_t s = 0; s < kTaps; ++s) half[s][j] = g[s];
-    }
-    for (std::int64_t s = 0; s < kTaps; ++s) {
-      VF32 g[kTaps];
-      transform_weight_gradient(half[s], g);
-      for (std::int64_t t = 0; t < kTaps; ++t) {
-        float* to = dw + s * s_stride + t * t_stride;
-        access.store(accumulate_ ? hn::Add(access.load(to), g[t]) : g[t], to);
-      }
-    }
-  }
-
   static constexpr std::int64_t kMostRuns = 64;
 
   const Problem& p_;
   const Blocking& b_;
-  const TensorView& dw_;
   bool accumulate_, has_sums_ = false;
   float *y_points_, *sums_;
   GradientTransform<T> transform_;
+  GradientOutput output_;
 };
 
 template <class T>
@@ -314,8 +255,8 @@ std::size_t workspace(const KernelArgs& args) {
   std::int64_t most = 0;
   for_each_channel_block(whole, [&](const Problem& p, std::int64_t, std::int64_t) {
     const Blocking b = grad_weight_blocking(p);
-    most = std::max(
-        most, b.x_floats + b.y_floats + b.window_floats + p.points.count() * sums_of_point(p, b));
+    const std::int64_t summed = has_line_sums(p, b) ? p.points.in_pass() : p.points.count();
+    most = std::max(most, b.x_floats + b.y_floats + b.window_floats + summed * sums_of_point(p, b));
   });
   return static_cast<std::size_t>(most) * sizeof(float);
 }

@@ -107,6 +107,9 @@ struct Pass {
   static constexpr bool kIsFirst = kIndex == 0,
                         kIsLast = kDepth == 1 || kPair * (kIndex + 1) == kIns;
   static constexpr float kPoint = kDepth == 2 ? 1 : kIndex == 1 ? kA : kB;  ///< p
+  static constexpr float kWeight = kDepth == 2   ? 0.5F
+                                   : kIndex == 1 ? -1.0F / 1.5F
+                                                 : 1.0F / 6;  ///< 1 / N(p), as in transform_weight
 };
 
 /// body(Pass) for all passes in their order.
