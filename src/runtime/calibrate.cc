@@ -9,6 +9,7 @@
 #include "base/cache_dir.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "codelets/cpu/onednn_info.hpp"
 #include "graph/tiling_rule.hpp"
 #include "runtime/session_impl.hpp"
 
@@ -16,7 +17,7 @@ namespace hpdlf::runtime {
 namespace {
 
 constexpr int kVersion =
-    6;  ///< of the measurements and the kernels; those of another are made anew
+    7;  ///< of the measurements and the kernels; those of another are made anew
 constexpr double kRateSeconds = 0.5;      ///< a rate is measured for; three of them
 constexpr double kKernelSeconds = 12e-3;  ///< a kernel is
 constexpr std::int64_t kMostBytes = std::int64_t{512} << 20;  ///< of its operands
@@ -101,9 +102,12 @@ Calibration::Calibration(const std::filesystem::path& file, int workers, Session
   HPDLF_CHECK(workers >= 1, "a machine has at least one worker, not {}", workers);
   if (session_ != nullptr && session_->rank() != 0) return;
   // Other ranks of this machine calibrate, and compute, at the same time.
+  // A processor of the same name may have fewer instructions, as a virtual machine or ONEDNN_MAX_CPU_ISA has it.
+  const codelets::OnednnInfo dnnl = codelets::onednn_info();
   stored_.emplace(file,
-                  fmt::format("{} x{}, {} workers, {} local ranks", processor_,
-                              sysconf(_SC_NPROCESSORS_ONLN), workers, read_launch().local_ranks),
+                  fmt::format("{} x{}, oneDNN {} for {}, {} workers, {} local ranks", processor_,
+                              sysconf(_SC_NPROCESSORS_ONLN), dnnl.version, dnnl.instruction_set,
+                              workers, read_launch().local_ranks),
                   kVersion);
 }
 

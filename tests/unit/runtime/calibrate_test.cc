@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/atomic_file.hpp"
+#include "codelets/cpu/onednn_info.hpp"
 #include "graph/tiling_rule.hpp"
 #include "runtime/measure.hpp"
 
@@ -51,6 +52,14 @@ TEST_F(CalibrateTest, MeasuresPlausibleRatesUnlessItsFileHoldsThoseOfThisMachine
   EXPECT_EQ(again.gflops_f32, measured.gflops_f32) << "was measured again";
   EXPECT_EQ(again.gbytes_per_s, measured.gbytes_per_s);
   EXPECT_EQ(again.ranks, 2);
+}
+
+TEST_F(CalibrateTest, TellsMachinesOfOtherInstructionsApart) {
+  (void)Calibration(cache(), 1).machine(1);
+
+  const std::string instructions = codelets::onednn_info().instruction_set;
+  ASSERT_FALSE(instructions.empty());
+  EXPECT_NE(read_text_file(cache()).find(instructions), std::string::npos);
 }
 
 TEST_F(CalibrateTest, KeepsTheTimesOfKernels) {
