@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/atomic_file.hpp"
+#include "base/median.hpp"
 #include "codelets/cpu/onednn_info.hpp"
 #include "graph/tiling_rule.hpp"
 #include "runtime/measure.hpp"
@@ -97,14 +98,24 @@ TEST_F(CalibrateTest, MeasuresLongerCallsAsLonger) {
   EXPECT_GT(large, 100 * small) << "1024 times the elements";
 }
 
+/// Of several measurements, for a machine whose pace changes while one is made.
+double typical_measurement(const partition::KernelCall& call,
+                           std::span<const Reference> references) {
+  std::vector<double> found;
+  for (int i = 0; i < 9; ++i) found.push_back(measure(call, 1, 0.02, references));
+  return median(std::move(found));
+}
+
 TEST_F(CalibrateTest, MeasuresAtThePaceOfItsReferences) {
   const partition::KernelCall add = call_of("Add", 1 << 20, 2), small = call_of("Add", 1 << 18, 2);
   const Reference itself{add, 1, 1};
-  EXPECT_NEAR(measure(add, 1, 0.05, std::span(&itself, 1)), 1, 0.3) << "whatever the machine does";
+  EXPECT_NEAR(typical_measurement(add, std::span(&itself, 1)), 1, 0.4)
+      << "whatever the machine does";
 
   constexpr double kNever = 1e9;  // of no weight then
   const Reference parts[] = {{add, 1, 0.25}, {small, kNever, 0.75}};
-  EXPECT_NEAR(measure(add, 1, 0.05, parts), 4, 1.2) << "a quarter of it goes as the reference does";
+  EXPECT_NEAR(typical_measurement(add, parts), 4, 1.6)
+      << "a quarter of it goes as the reference does";
 }
 
 TEST_F(CalibrateTest, ForgetsWhatAnotherVersionMeasured) {
