@@ -109,12 +109,12 @@ double typical_measurement(const partition::KernelCall& call,
 TEST_F(CalibrateTest, MeasuresAtThePaceOfItsReferences) {
   const partition::KernelCall add = call_of("Add", 1 << 20, 2), small = call_of("Add", 1 << 18, 2);
   const Reference itself{add, 1, 1};
-  EXPECT_NEAR(typical_measurement(add, std::span(&itself, 1)), 1, 0.4)
+  EXPECT_NEAR(typical_measurement(add, std::span(&itself, 1)), 1, 0.3)
       << "whatever the machine does";
 
   constexpr double kNever = 1e9;  // of no weight then
   const Reference parts[] = {{add, 1, 0.25}, {small, kNever, 0.75}};
-  EXPECT_NEAR(typical_measurement(add, parts), 4, 1.6)
+  EXPECT_NEAR(typical_measurement(add, parts), 4, 1.2)
       << "a quarter of it goes as the reference does";
 }
 
