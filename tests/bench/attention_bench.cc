@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bench/kernel_bench.hpp"
+#include "codelets/cpu/workspace_layout.hpp"
 #include "graph/op_spec.hpp"
 
 namespace hpdlf::codelets {
@@ -26,19 +27,15 @@ void run_attention(benchmark::State& state, const std::string& op, DType dtype,
   spec.infer(call);
   types.insert(types.end(), call.outputs.begin(), call.outputs.end());
 
-  std::int64_t bytes = 0;
-  const auto size = [](const graph::TensorType& t) {
-    return (t.elements() * static_cast<std::int64_t>(size_of(t.dtype)) + 63) / 64 * 64;
-  };
-  for (const auto& type : types) bytes += size(type);
-  Pool pool(bytes);
+  WorkspaceLayout layout;
+  std::vector<std::int64_t> offsets;
+  for (const auto& type : types) offsets.push_back(layout.add(type.bytes()));
+  Pool pool(static_cast<std::int64_t>(layout.bytes()));
   std::vector<TensorView> views(types.size());
   const auto place = [&] {
-    std::byte* at = pool.next();
-    for (std::size_t i = 0; i < types.size(); ++i) {
-      views[i] = TensorView::dense(at, types[i].dtype, types[i].extents);
-      at += size(types[i]);
-    }
+    std::byte* base = pool.next();
+    for (std::size_t i = 0; i < types.size(); ++i)
+      views[i] = TensorView::dense(base + offsets[i], types[i].dtype, types[i].extents);
   };
   place();
   const std::span<TensorView> all(views);
