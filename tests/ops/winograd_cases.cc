@@ -348,6 +348,8 @@ std::vector<OpCase> winograd_cases() {
     }
   }
   add_bf16(cases);
+  cases.push_back(grad_weight_case(
+      {"2d_blocks_of_many_channels", {1, 33, 29, 130}, {1, 33, 29, 114}, {3, 3}, Ints(4, 1)}));
   for (const std::int64_t depth : {1, 2, 4})  // y is 4 MiB
     cases.push_back(conv_case({"3d_past_the_caches_depth" + std::to_string(depth),
                                {1, 16, 64, 64, 1},
