@@ -34,7 +34,8 @@ struct Run {
   std::int64_t tiles;
 };
 
-/// sums[row][vector] (+)= sum over the runs' tiles of dy[tile][row] * x[tile][vector].
+/// sums[row][vector] (+)= sum over the runs' tiles of dy[tile][row] * x[tile][vector]. Tiles lie too far apart for the hardware to see what
+/// comes next; the same tiles of the next point, a line further, are fetched meanwhile.
 template <int kRows, int kVectors>
 HWY_NOINLINE void multiply(const Run* runs, std::int64_t count, std::int64_t x_vector,
                            std::int64_t tile, std::int64_t row_floats, bool add,
@@ -55,7 +56,11 @@ HWY_NOINLINE void multiply(const Run* runs, std::int64_t count, std::int64_t x_v
     const float* HWY_RESTRICT x = runs[i].x;
     for (std::int64_t t = 0; t < runs[i].tiles; ++t, dy += tile, x += tile) {
       VF32 xs[kVectors];
-      for (int v = 0; v < kVectors; ++v) xs[v] = hn::Load(d, x + v * x_vector);
+      for (int v = 0; v < kVectors; ++v) {
+        xs[v] = hn::Load(d, x + v * x_vector);
+        prefetch_lines<0, 1>(x + v * x_vector + kLine);
+      }
+      prefetch_lines<0, 1>(dy + kLine);
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) {
         const VF32 g = hn::Set(d, dy[r]);
