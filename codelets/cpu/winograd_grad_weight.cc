@@ -10,7 +10,7 @@
 #include "codelets/cpu/highway.hpp"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "codelets/cpu/winograd_grad_weight.cc"
-#include "codelets/cpu/winograd.hpp"
+#include "codelets/cpu/winograd_grad_weight.hpp"
 #include "codelets/cpu/workspace_layout.hpp"
 #include "hwy/foreach_target.h"
 // Per target, hence after foreach_target.h.

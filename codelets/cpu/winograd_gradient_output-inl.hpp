@@ -8,6 +8,7 @@
 #endif
 
 #include "codelets/cpu/winograd-inl.hpp"
+#include "codelets/cpu/winograd_grad_weight.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace hpdlf::codelets::winograd {

@@ -162,7 +162,8 @@ constexpr double kTransformFlops = 800, kPointTransformFlops = 915;
 /// Transformed weights (or the sums of their gradient) of this many bytes double the time of the products while they pass by once for
 /// every few tiles: measured. Smaller ones stay in the caches.
 constexpr double kStreamedBytes = 32 << 20;
-/// Channels of x and of dy that a weight gradient multiplies together: for_each_channel_block() of codelets/cpu/winograd.hpp.
+/// Channels of x and of dy that a weight gradient multiplies together unless L2 is large: for_each_channel_block() of
+/// codelets/cpu/winograd_grad_weight.hpp.
 constexpr std::int64_t kTogether = 64;
 
 /// Axes of an activation that are transformed: the last ones before the channels.
