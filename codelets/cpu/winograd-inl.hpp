@@ -244,8 +244,8 @@ class Walk {
         x_points_(x_points),
         planes_(p, blocking, window),
         layers_(p, blocking, window) {
-    const std::int64_t rows = blocks_of(p_.axes[1].narrow, kOut);
-    const std::int64_t columns = blocks_of(p_.axes[2].narrow, kOut);
+    const std::int64_t rows = p_.tile_rows();
+    const std::int64_t columns = p_.tile_columns();
     for (std::int64_t n = 0; n < p_.n; ++n)
       for (std::int64_t r = 0; r < rows; r += b_.rows)
         for (std::int64_t c = 0; c < columns; c += b_.columns)

@@ -142,10 +142,10 @@ struct Problem {
   }
   [[nodiscard]] std::int64_t taps() const { return points.direct_taps(axes[0].kernel); }
   [[nodiscard]] std::int64_t layers() const { return blocks_of(axes[0].narrow, points.depth); }
+  [[nodiscard]] std::int64_t tile_rows() const { return blocks_of(axes[1].narrow, kOut); }
+  [[nodiscard]] std::int64_t tile_columns() const { return blocks_of(axes[2].narrow, kOut); }
   /// Of a sample.
-  [[nodiscard]] std::int64_t tiles() const {
-    return layers() * blocks_of(axes[1].narrow, kOut) * blocks_of(axes[2].narrow, kOut);
-  }
+  [[nodiscard]] std::int64_t tiles() const { return layers() * tile_rows() * tile_columns(); }
   [[nodiscard]] std::int64_t c_lines() const { return blocks_of(c, kLine); }
   [[nodiscard]] std::int64_t k_lines() const { return blocks_of(k, kLine); }
 };
@@ -173,8 +173,8 @@ struct Blocking {
 
   /// @param cached_bytes what the transforms of a block may take @param enough tiles it has in any case
   Blocking(const Problem& p, std::int64_t cached_bytes, std::int64_t enough) {
-    const std::int64_t all_rows = blocks_of(p.axes[1].narrow, kOut), depth = p.layers();
-    const std::int64_t all_columns = blocks_of(p.axes[2].narrow, kOut);
+    const std::int64_t all_rows = p.tile_rows(), all_columns = p.tile_columns();
+    const std::int64_t depth = p.layers();
     const std::int64_t tile_bytes =
         p.points.tile_floats() * static_cast<std::int64_t>(sizeof(float));
     const auto bytes = [&](std::int64_t tiles, std::int64_t d) {
