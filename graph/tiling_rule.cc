@@ -18,12 +18,13 @@ struct Token {
     sliding,
     transposed,
     margin,
+    blocks,
     fixed,
     ellipsis
   } kind = Kind::factor;
   char letter = '?';
   bool whole = false;
-  std::int64_t number = 0;  ///< fixed: the extent; margin: its width
+  std::int64_t number = 0;  ///< fixed: the extent; margin: its width; blocks: their size
 };
 using OperandTokens = std::vector<Token>;
 
@@ -54,10 +55,13 @@ Token parse_token(std::string_view text, std::string_view rule) {
   } else if (suffix == "^") {
     token.kind = Token::Kind::transposed;
   } else {
-    const auto width = suffix[0] == '~' ? parse_number(suffix.substr(1)) : std::nullopt;
-    HPDLF_ASSERT(width && *width >= 0, "token `{}` in tiling rule `{}`", text, rule);
-    token.kind = Token::Kind::margin;
-    token.number = *width;
+    const bool is_blocks = suffix[0] == '*';
+    const auto number =
+        is_blocks || suffix[0] == '~' ? parse_number(suffix.substr(1)) : std::nullopt;
+    HPDLF_ASSERT(number && *number >= (is_blocks ? 1 : 0), "token `{}` in tiling rule `{}`", text,
+                 rule);
+    token.kind = is_blocks ? Token::Kind::blocks : Token::Kind::margin;
+    token.number = *number;
   }
   return token;
 }
@@ -201,7 +205,7 @@ class Binder {
     const int factor = factor_of(token.letter);
     if (token.whole) is_whole_[static_cast<std::size_t>(factor)] = true;
     if (token.kind == Token::Kind::factor) {
-      bind_extent(factor, type, i);
+      bind_extent(factor, type.extents[i], type, i);
       return {.kind = DimMap::Kind::plain, .factor = factor};
     }
     if (token.kind == Token::Kind::margin)
@@ -209,6 +213,13 @@ class Binder {
               .factor = factor,
               .kernel = 2 * token.number + 1,
               .pad = token.number};
+    if (token.kind == Token::Kind::blocks) {
+      bind_extent(factor, (type.extents[i] + token.number - 1) / token.number, type, i);
+      return {.kind = DimMap::Kind::window,
+              .factor = factor,
+              .kernel = token.number,
+              .stride = token.number};
+    }
     const Window& w = windows_[sliding_.find(token.letter)];
     return {.kind = token.kind == Token::Kind::sliding ? DimMap::Kind::window
                                                        : DimMap::Kind::transposed_window,
@@ -226,12 +237,13 @@ class Binder {
     return static_cast<int>(result_.factors.size()) - 1;
   }
 
-  void bind_extent(int factor, const TensorType& type, int i) {
+  /// @param extent that dimension i of `type` asks for
+  void bind_extent(int factor, std::int64_t extent, const TensorType& type, int i) {
     Factor& f = result_.factors[static_cast<std::size_t>(factor)];
-    HPDLF_CHECK(f.extent == kUnbound || f.extent == type.extents[i],
+    HPDLF_CHECK(f.extent == kUnbound || f.extent == extent,
                 "dimension {} of {} is `{}`, which is {} elsewhere in the call (tiling rule `{}`)",
                 i, to_string(type), f.letter, f.extent, text_);
-    f.extent = type.extents[i];
+    f.extent = extent;
   }
 
   void classify_factors() {

@@ -8,6 +8,7 @@
 //   x~     the dimension slides along x: input index = x * stride - pad + tap * dilation       (Conv, pooling)
 //   x^     it slides transposed: the inputs that reach output index x, x = i * stride - pad + tap * dilation   (ConvTranspose, dx of Conv)
 //   x~3    a margin: input indices x - 3 .. x + 3, whatever the attributes say
+//   x*16   16 indices for each of x, the last ones fewer: what can only be cut into blocks
 //   7      a dimension of that fixed extent, never cut (1: broadcast)
 //   ...    the leading dimensions, named as those of the first operand with "..." usually are: n d h w c / n h w c / n t c / n c / c;
 //          a name that the rule uses itself is capitalised

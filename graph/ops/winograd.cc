@@ -129,10 +129,14 @@ void infer_winograd_grad_weight(OpCall& call) {
   call.outputs = {{DType::f32, weight_extents(*call.attrs, x.extents.back(), dy.extents.back())}};
 }
 
+/// Output channels are cut between lines only.
+std::string lines_dim() { return fmt::format("k*{}", kLine); }
+
 std::string weights_rule(const OpCall& call) {
   const std::string taps = call.input(0).extents.rank() == 5 ? "r! s! t!" : "s! t!";
-  return call.attrs->integer("transposed") != 0 ? "k! " + taps + " b~ -> b q!"
-                                                : "b~ " + taps + " c! -> b q!";
+  const bool is_transposed = call.attrs->integer("transposed") != 0;
+  return is_transposed ? fmt::format("c! {} {} -> k q!", taps, lines_dim())
+                       : fmt::format("{} {} c! -> k q!", lines_dim(), taps);
 }
 
 /// ", n 3 c" where coefficients follow x.
@@ -144,8 +148,9 @@ std::string coefficient_dims(const OpCall& call, const char* channels) {
 
 std::string winograd_conv_rule(const OpCall& call) {
   const int rank = call.input(0).extents.rank();
-  return fmt::format("{}{}, b! q!, k! -> {}", activation_dims(rank, "~", "c!"),
-                     coefficient_dims(call, "c!"), activation_dims(rank, "", "k!"));
+  return fmt::format("{}{}, k q!, {} -> {}", activation_dims(rank, "~", "c!"),
+                     coefficient_dims(call, "c!"), lines_dim(),
+                     activation_dims(rank, "", lines_dim()));
 }
 
 std::string winograd_grad_weight_rule(const OpCall& call) {
@@ -261,11 +266,7 @@ void register_winograd_ops(OpRegistry& registry) {
              "with tile_depth 2 or 4: outputs K and inputs C, or C and K if transposed"}},
        .attrs = {{"transposed", std::int64_t{0},
                   "1: for the gradient by x: inputs and outputs change places, taps are mirrored"},
-                 tile_depth(),
-                 {"kernel_shape", std::vector<std::int64_t>{kLine}, "outputs a line of u"},
-                 {"strides", std::vector<std::int64_t>{kLine}, "outputs from line to line"},
-                 {"pads", std::vector<std::int64_t>{}, "none"},
-                 {"dilations", std::vector<std::int64_t>{}, "none"}},
+                 tile_depth()},
        .rule_for = weights_rule,
        .infer = infer_weights,
        .cost = weights_cost});

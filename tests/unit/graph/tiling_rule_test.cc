@@ -116,6 +116,20 @@ TEST(TilingRule, NumbersStandForFixedDimensions) {
   EXPECT_THROW((void)Call({{4, 9, 6}}, {{1, 3, 6}}).bind("n h c -> 1 2 c"), InternalError);
 }
 
+TEST(TilingRule, BlocksAreCutBetweenThemOnly) {
+  const TilingRule rule = Call({{3, 5}, {40}}, {{4, 40}}).bind("k q!, k*16 -> n k*16");
+
+  EXPECT_EQ(rule.factors[static_cast<std::size_t>(rule.find('k'))].extent, 3);
+  EXPECT_EQ(kind_of(rule, 'k'), Factor::Kind::parallel);
+  EXPECT_EQ(TilingRule::operand_box(rule.inputs[0], part(rule, 'k', 1, 3), {3, 5}),
+            (Box{{1, 0}, {3, 5}}));
+  EXPECT_EQ(TilingRule::operand_box(rule.outputs[0], part(rule, 'k', 0, 2), {4, 40}),
+            (Box{{0, 0}, {4, 32}}));
+  EXPECT_EQ(TilingRule::operand_box(rule.outputs[0], part(rule, 'k', 2, 3), {4, 40}),
+            (Box{{0, 32}, {4, 40}}));
+  EXPECT_THROW((void)Call({{4, 5}, {40}}, {{4, 40}}).bind("k q!, k*16 -> n k*16"), Error);
+}
+
 TEST(TilingRule, ScalarsAndMissingInputsAreAllowed) {
   const TilingRule rule = Call({{4, 6}, {}}, {{4, 6}}).bind("n c, (), c -> n c");
   EXPECT_EQ(rule.inputs.size(), 2U);
@@ -136,7 +150,7 @@ TEST(TilingRule, OneLetterWithTwoExtentsIsAnError) {
 TEST(TilingRule, MalformedTextIsAnInternalError) {
   const Call call({{4, 6}}, {{4, 6}});
   for (const char* text : {"n c", "n c -> n c -> n c", "n c, -> n c", "n c? -> n c", "n c~x -> n c",
-                           "n -> n c", "n c -> n x~"})
+                           "n -> n c", "n c -> n x~", "n c*0 -> n c", "n c* -> n c"})
     EXPECT_THROW((void)call.bind(text), Error) << text;
 }
 
