@@ -12,8 +12,9 @@ namespace {
 
 using graph::kNone;
 
-/// Channels are cut to make up for thin levels only into parts of at least so many: one vector of f32 (AVX-512).
-constexpr std::int64_t kFewestChannels = 16;
+/// Channels are cut to make up for thin levels between such lines of them: a vector of f32 (AVX-512). All nodes of a level then agree, those
+/// that can only be cut there, too.
+constexpr std::int64_t kLine = 16;
 /// A parameter is updated in several tiles only if each has at least so many elements.
 constexpr std::int64_t kFewestUpdated = 64 * 1024;
 
@@ -23,10 +24,18 @@ int clamped(std::int64_t wanted, std::int64_t limit) {
   return static_cast<int>(std::max<std::int64_t>(1, std::min(wanted, limit)));
 }
 
-/// Least extent of a part of a channel factor. Only along the last dimension of output 0 does a cut shorten vectors.
-std::int64_t fewest_of(const NodeFactors& node, int channel) {
-  const auto& output = node.rule.outputs[0];
-  return output.empty() || output.back().factor == channel ? kFewestChannels : 1;
+/// Parts of a channel factor that make up for missing tiles: equal ones of whole lines.
+int refilled(const NodeFactors& node, int channel, int wanted) {
+  const std::int64_t extent = node.rule.factors[at(channel)].extent;
+  const graph::OperandMap& output = node.rule.outputs[0];
+  const bool is_last = output.empty() || output.back().factor == channel;
+  const bool is_lines = is_last && !output.empty() && output.back().stride == kLine;
+  const std::int64_t lines = is_lines ? extent : extent / kLine;
+  // Only along the last dimension does a cut shorten vectors.
+  if (!is_last && lines < wanted) return clamped(wanted, extent);
+  int parts = clamped(wanted, lines);
+  while (parts > 1 && lines % parts != 0) --parts;
+  return parts;
 }
 
 /// @param channel_of (parts of the data, wanted parts) -> the factor to cut where channels are, or -1
@@ -54,9 +63,20 @@ std::vector<int> parts_of(const Cutting& cutting, const NodeFactors& node,
   if (wanted <= 1) return parts;
   const int channel = channel_of(parts, wanted);
   if (channel < 0 || parts[at(channel)] > 1) return parts;
-  const std::int64_t extent = node.rule.factors[at(channel)].extent;
-  parts[at(channel)] = clamped(wanted, must_refill ? extent / fewest_of(node, channel) : extent);
+  parts[at(channel)] = must_refill ? refilled(node, channel, wanted)
+                                   : clamped(wanted, node.rule.factors[at(channel)].extent);
   return parts;
+}
+
+/// Cuts what is `written` as a node that is cut into the parts of `reader` will `read` it.
+void follow(const graph::OperandMap& written, const graph::TilingRule& rule,
+            const graph::OperandMap& read, const NodePlan& reader, std::vector<int>& parts) {
+  for (std::size_t dim = 0; dim < written.size(); ++dim) {
+    const int f = written[dim].factor;
+    if (f < 0 || read[dim].factor < 0 || rule.factors[at(f)].kind != graph::Factor::Kind::parallel)
+      continue;
+    parts[at(f)] = clamped(reader.parts[at(read[dim].factor)], rule.factors[at(f)].extent);
+  }
 }
 
 /// Tiles to ranks in blocks, in order of (sample, space ...) and only if these are too few of (... channels) too.
@@ -85,6 +105,41 @@ std::vector<int> owners_of(const NodeFactors& node, const std::vector<int>& part
     owners.push_back(static_cast<int>(block * ranks / blocks));
   }
   return owners;
+}
+
+/// Nodes that read parameters only (weights that are transformed, split, cast) become tiles as the first reader of a result reads it.
+void follow_readers(const Situation& s, Plan& plan) {
+  const graph::Graph& graph = s.graph;
+  const auto count = static_cast<graph::NodeId>(graph.nodes().size());
+  std::vector<bool> is_prepared(graph.values().size());
+  std::vector<graph::NodeId> reader(graph.values().size(), kNone);
+  for (std::size_t v = 0; v < is_prepared.size(); ++v)
+    is_prepared[v] = graph.values()[v].role == graph::Role::parameter;
+  for (graph::NodeId n = 0; n < count; ++n) {
+    const graph::Node& node = graph.node(n);
+    const bool prepares = !node.inputs.empty() && node.accumulate == kNone &&
+                          std::all_of(node.inputs.begin(), node.inputs.end(),
+                                      [&](graph::ValueId v) { return is_prepared[at(v)]; });
+    for (const graph::ValueId v : node.outputs) is_prepared[at(v)] = prepares;
+    for (const graph::ValueId v : node.inputs)
+      if (reader[at(v)] == kNone) reader[at(v)] = n;
+  }
+  for (graph::NodeId n = count; n-- > 0;) {
+    const auto& outputs = graph.node(n).outputs;
+    const auto read = std::find_if(outputs.begin(), outputs.end(), [&](graph::ValueId v) {
+      return is_prepared[at(v)] && reader[at(v)] != kNone;
+    });
+    if (read == outputs.end()) continue;
+    const graph::NodeId by = reader[at(*read)];
+    const auto& operands = graph.node(by).inputs;
+    const auto operand = std::find(operands.begin(), operands.end(), *read) - operands.begin();
+    NodePlan& node = plan.nodes[at(n)];
+    const auto& rule = s.factors[at(n)].rule;
+    follow(rule.outputs[static_cast<std::size_t>(read - outputs.begin())], rule,
+           s.factors[at(by)].rule.inputs[static_cast<std::size_t>(operand)], plan.nodes[at(by)],
+           node.parts);
+    node.owners = owners_of(s.factors[at(n)], node.parts, s.ranks);
+  }
 }
 
 /// A parameter, the node that computes its new content, and the first other node that reads it.
@@ -146,16 +201,8 @@ class UpdatePlacement {
   void follow_reader(const Update& u, const graph::TilingRule& rule,
                      std::vector<int>& parts) const {
     if (u.reader == kNone) return;
-    const auto& read = s_.factors[at(u.reader)].rule.inputs[at(u.operand)];
-    const auto& written = map_of(u, rule);
-    for (std::size_t dim = 0; dim < written.size(); ++dim) {
-      const int f = written[dim].factor;
-      if (f < 0 || read[dim].factor < 0 ||
-          rule.factors[at(f)].kind != graph::Factor::Kind::parallel)
-        continue;
-      parts[at(f)] = clamped(plan_.nodes[at(u.reader)].parts[at(read[dim].factor)],
-                             rule.factors[at(f)].extent);
-    }
+    follow(map_of(u, rule), rule, s_.factors[at(u.reader)].rule.inputs[at(u.operand)],
+           plan_.nodes[at(u.reader)], parts);
   }
 
   void cut_large(const Update& u, const graph::TilingRule& rule, std::vector<int>& parts) const {
@@ -219,6 +266,7 @@ Plan apply(const Cutting& cutting, const Situation& situation) {
     std::vector<int> owners = owners_of(node, parts, situation.ranks);
     plan.nodes.push_back({std::move(parts), std::move(owners)});
   }
+  if (cutting.channels <= 1) follow_readers(situation, plan);
   const auto awaited = awaited_values(situation.graph);
   for (std::size_t n = 0; n < awaited.size(); ++n) plan.nodes[n].after = awaited[n];
   UpdatePlacement placement(situation, plan);

@@ -171,6 +171,40 @@ TEST(PlanStrategy, CutsHeadsAndWordsWhereSamplesOrTokensMustStayWhole) {
   }
 }
 
+TEST(PlanChannels, OfThinLevelsAreCutBetweenLinesByAllOfALevel) {
+  const auto graph = test::winograd_convolutions(96, 160);
+  const auto factors = factor_roles(*graph);
+  const Situation situation = look_at(*graph, factors, machine(1, 4));
+
+  const Plan plan =
+      apply({.name = "test", .parts = {{'d', 4}}, .thickness = 8, .refill = 4}, situation);
+
+  EXPECT_EQ(parts(plan, *graph, "a", 'd'), 1);
+  for (const auto& [name, expected] : {std::pair("a", 3), std::pair("b", 2)}) {
+    const std::string conv = name;
+    for (const char* cut : {"", ".weights", ".grad_weight", ".weight.step.new_param"})
+      EXPECT_EQ(parts(plan, *graph, conv + cut, 'k'), expected) << conv << cut;
+    EXPECT_EQ(parts(plan, *graph, conv + ".relu", 'c'), expected);
+  }
+  EXPECT_EQ(parts(plan, *graph, "b.grad_input", 'k'), 3);
+  EXPECT_EQ(parts(plan, *graph, "b.grad_input.weights", 'k'), 3);
+}
+
+TEST(PlanChannels, TakeTransformedWeightsAsTheyAre) {
+  const auto graph = test::winograd_convolutions(96, 160);
+  const auto factors = factor_roles(*graph);
+  const Situation situation = look_at(*graph, factors, machine(1, 4));
+  const TaskGraph tasks = lower(
+      graph, apply({.name = "test", .parts = {{'d', 4}}, .thickness = 8, .refill = 4}, situation));
+
+  std::set<std::string> copied;
+  for (const Task& task : tasks.tasks)
+    if (task.op == "Copy") copied.insert(graph->value(tasks.tile(task.access[0].tile).value).name);
+
+  // Convolutions read all channels of x or dy (a tile has the name of the value it was made for), the gradient by x reads weights across.
+  EXPECT_EQ(copied, (std::set<std::string>{"a", "b", "b.weight"}));
+}
+
 TEST(PlanRanks, GetTheSamplesIfThereAreEnough) {
   const auto graph = test::small_unet(2, 8);
 

@@ -5,6 +5,7 @@
 #include "base/philox.hpp"
 #include "graph/autodiff.hpp"
 #include "graph/builder.hpp"
+#include "graph/passes/pass.hpp"
 
 namespace hpdlf::test {
 namespace {
@@ -156,6 +157,18 @@ std::shared_ptr<const Graph> small_transformer(std::int64_t n, std::int64_t toke
   const ValueId rows = b.op("target_rows", "Gather", {table, targets});
   const ValueId s = b.op("head", "LmHeadSums", {y, table, rows, targets});
   train(*g, b.op("loss", "LmHeadLoss", {s}, {{"tokens", n * tokens}}), false);
+  return g;
+}
+
+std::shared_ptr<const Graph> winograd_convolutions(std::int64_t first, std::int64_t second) {
+  auto g = std::make_shared<Graph>("winograd_convolutions");
+  Builder b(*g);
+  ValueId x = g->add_input("x", {DType::f32, {1, 4, 16, 16, first}});
+  for (const auto& [name, channels] : {std::pair("a", first), std::pair("b", second)})
+    x = b.op(std::string(name) + ".relu", "Relu",
+             {b.conv(name, x, {.out_channels = channels, .kernel = {3, 3, 3}, .pads = {1, 1, 1}})});
+  train(*g, b.op("sum", "ReduceSum", {x}, {{"keepdims", std::int64_t{0}}}), false);
+  graph::optimize(*g);
   return g;
 }
 

@@ -126,6 +126,12 @@ TEST(SplitResults, EqualTheWholeTransformer) {
       expect_results_of_whole(small_transformer(3, 5), strategy, ranks, 2);
 }
 
+TEST(SplitResults, EqualWholeWinogradConvolutions) {
+  for (const char* strategy : {"k:2", "d:2 k:3", "channel", "tensor"})
+    for (const int ranks : {1, 2})
+      expect_results_of_whole(winograd_convolutions(48, 40), strategy, ranks, 2);
+}
+
 TEST(SplitResults, AreBitEqualWhenRepeated) {
   const auto graph = small_unet(2, 8);
   const partition::TaskGraph tasks = lowered(graph, "d:4", 2, 2);
