@@ -55,10 +55,18 @@ Task TaskWriter::movement(std::string_view op, const Box& box, TileId tile) cons
   return task;
 }
 
-void TaskWriter::copy(TileId src, TileId dst, const Box& box) {
-  Task task = movement("Copy", box, src);
-  task.inputs = 1;
-  task.access = {{src, Access::Mode::read, box}, write(dst, box)};
+void TaskWriter::copy(std::span<const Part> parts, TileId dst) {
+  if (parts.empty()) return;
+  Task task = movement("Copy", parts.front().box, dst);
+  task.inputs = static_cast<int>(parts.size());
+  task.cost = {};
+  for (const Part& part : parts) {
+    const graph::Cost cost = movement("Copy", part.box, dst).cost;
+    task.cost.bytes_read += cost.bytes_read;
+    task.cost.bytes_written += cost.bytes_written;
+    task.access.push_back({part.tile, Access::Mode::read, part.box});
+  }
+  for (const Part& part : parts) task.access.push_back(write(dst, part.box));
   push(std::move(task));
 }
 
@@ -124,44 +132,50 @@ TileId TaskWriter::strip(ValueId value, TileId src, const Box& box, int rank) {
   const TileId from = rank == home ? src : strip(value, src, box, home);
   const TileId tile = add_copy(src, box, rank);
   if (rank == home)
-    copy(from, tile, box);
+    copy({{{from, box}}}, tile);
   else
     transfer(from, tile);
   strips_[static_cast<std::size_t>(value)].push_back({src, box, rank, tile});
   return tile;
 }
 
-/// Brings `box` of piece `from` into `dst`, which may lie on another rank.
-void TaskWriter::move(ValueId value, const Piece& from, const Box& box, TileId dst) {
+TileId TaskWriter::bring(ValueId value, const Piece& from, const Box& box, TileId dst) {
   const int rank = graph_.tile(dst).owner;
-  if (from.rank == rank) return copy(from.tile, dst, box);
+  if (from.rank == rank) return from.tile;
   const bool is_all = graph_.tile(dst).storage == box;
   if (!is_all || find_strip(value, from.tile, box, rank) != nullptr)
-    return copy(strip(value, from.tile, box, rank), dst, box);
+    return strip(value, from.tile, box, rank);
   transfer(strip(value, from.tile, box, from.rank), dst);
   // A replica keeps this content and serves others; other tiles are added to or overwritten.
   if (graph_.tile(dst).role == Tile::Role::copy)
     strips_[static_cast<std::size_t>(value)].push_back({from.tile, box, rank, dst});
+  return -1;
 }
 
 void TaskWriter::gather(ValueId value, const Box& box, TileId dst) {
   const auto& layout = layouts_[static_cast<std::size_t>(value)];
   if (layout.pieces.empty()) {  // a graph input: there is a fed tile on each rank that wants it
     const Access from = read(value, graph_.tile(dst).owner, box);
-    return copy(from.tile, dst, box);
+    return copy({{{from.tile, box}}}, dst);
   }
-  for (const Piece& piece : layout.pieces) {
-    const Box part = intersect(piece.box, box);
-    if (!part.is_empty()) move(value, piece, part, dst);
-  }
+  std::vector<Part> parts;
+  for (const Piece& piece : layout.pieces)
+    if (const Box part = intersect(piece.box, box); !part.is_empty())
+      if (const TileId from = bring(value, piece, part, dst); from >= 0)
+        parts.push_back({from, part});
+  copy(parts, dst);
 }
 
 void TaskWriter::fill_margin(ValueId value, Piece& piece) {
   if (std::exchange(piece.margin_filled, true)) return;
+  std::vector<Part> parts;
   for (const Piece& other : layouts_[static_cast<std::size_t>(value)].pieces) {
     const Box part = intersect(other.box, piece.reach);
-    if (&other != &piece && !part.is_empty()) move(value, other, part, piece.tile);
+    if (&other == &piece || part.is_empty()) continue;
+    if (const TileId from = bring(value, other, part, piece.tile); from >= 0)
+      parts.push_back({from, part});
   }
+  copy(parts, piece.tile);
 }
 
 Access TaskWriter::read(ValueId value, int rank, const Box& box) {

@@ -43,10 +43,17 @@ class TaskWriter {
     int rank;
     TileId tile;
   };
-  void copy(TileId src, TileId dst, const Box& box);
+  /// A region of a tile.
+  struct Part {
+    TileId tile;
+    Box box;
+  };
+  /// One task: what one tile is put together from would be written by one after the other anyway.
+  void copy(std::span<const Part> parts, TileId dst);
   void transfer(TileId src, TileId dst);
   void fill_margin(graph::ValueId value, Piece& piece);
-  void move(graph::ValueId value, const Piece& from, const Box& box, TileId dst);
+  /// Brings `box` of piece `from` to the rank of `dst`. @return the tile there that it is to be copied from; -1: it was sent into `dst`
+  TileId bring(graph::ValueId value, const Piece& from, const Box& box, TileId dst);
   const Strip* find_strip(graph::ValueId value, TileId src, const Box& box, int rank) const;
   TileId strip(graph::ValueId value, TileId src, const Box& box, int rank);
   TileId add_copy(TileId like, const Box& box, int owner);

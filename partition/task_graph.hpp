@@ -56,14 +56,14 @@ struct Access {
 /// One unit of work: a kernel call or a movement. Movements are
 ///   Feed      the host's tensor of graph input `value` -> output tile (its storage region)
 ///   Fetch     input tile -> the host's tensor of that value
-///   Copy      region of one tile -> the same region of another, same rank (halo margins, resharding)
+///   Copy      regions of tiles -> the same regions of another tile, pair by pair, same rank (halo margins, resharding)
 ///   Transfer  tile of one rank -> tile of the same storage on another rank (access[0] read on `rank`, access[1] written on `to_rank`)
 ///   Sum       tiles added in the order given (partial sums)
 struct Task {
   std::string_view op;           ///< OpSpec::name, or one of the movements
   const Attrs* attrs = nullptr;  ///< owned by the graph or by TaskGraph::keep_alive
   std::vector<Access>
-      access;  ///< inputs, then outputs; `inputs` of them are inputs. A tile appears once as an output and never also as an input, unless in place.
+      access;  ///< inputs, then outputs; `inputs` of them are inputs. A tile appears once as an output (but a Copy's) and never also as an input, unless in place.
   int inputs = 0;
   bool accumulate = false;  ///< output 0 is read_write and added to
   Box region;               ///< of its node's iteration space: what it computes; empty: a movement

@@ -134,10 +134,12 @@ class Verifier {
     c.unread.remove(a.view);
   }
 
-  /// What a movement leaves in its output: the value its first input holds there.
-  ValueId moved_value(const Task& task, const Access& out) {
+  /// What a movement leaves in its output `i`: the value that its input (a Copy's of that pair) holds there.
+  ValueId moved_value(const Task& task, std::size_t i) {
     if (task.op == "Feed") return task.value;
-    for (const auto& [value, regions] : content(task.access.front()).of)
+    const Access& out = task.access[i];
+    const std::size_t from = task.op == "Copy" ? i - static_cast<std::size_t>(task.inputs) : 0;
+    for (const auto& [value, regions] : content(task.access[from]).of)
       if (regions.covers(out.view)) return value;
     return kNone;
   }
@@ -147,7 +149,7 @@ class Verifier {
     Content& c = content(a);
     HPDLF_ASSERT(a.mode != Access::Mode::write || c.of.empty(),
                  "tile {} holds data that mode `write` would lose", a.tile);
-    if (is_movement(task)) return c.set(moved_value(task, a), a.view);
+    if (is_movement(task)) return c.set(moved_value(task, i), a.view);
     const auto& node = graph_.graph->node(task.node);
     const auto output = i - static_cast<std::size_t>(task.inputs);
     const ValueId value = node.outputs[output];

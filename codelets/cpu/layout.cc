@@ -289,6 +289,18 @@ void cast(const KernelArgs& args) {
   });
 }
 
+/// What a tile is put together from, by one task.
+void copy_parts(const KernelArgs& args) {
+  for (std::size_t i = 0; i < args.inputs.size(); ++i)
+    copy_strided(args.inputs[i], args.outputs[i]);
+}
+
+bool has_parts(const KernelArgs& args) {
+  const auto has_type = [&](const TensorView& view) { return view.dtype == args.in(0).dtype; };
+  return args.inputs.size() > 1 && std::all_of(args.inputs.begin(), args.inputs.end(), has_type) &&
+         std::all_of(args.outputs.begin(), args.outputs.end(), has_type);
+}
+
 bool is_float_pair(const KernelArgs& args) {
   const DType x = args.in(0).dtype;
   const DType y = args.out(0).dtype;
@@ -315,6 +327,7 @@ void register_layout_cpu(KernelRegistry& registry) {
                 .run = HPDLF_SIMD_KERNEL(CastFloats),
                 .supports = is_float_pair});
   registry.add({.op = "Cast", .variant = "portable", .run = cast, .supports = is_castable});
+  registry.add({.op = "Copy", .variant = "parts", .run = copy_parts, .supports = has_parts});
 }
 }  // namespace hpdlf::codelets
 #endif

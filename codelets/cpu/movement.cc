@@ -32,7 +32,7 @@ void fill(const KernelArgs& args) {
 }  // namespace
 
 void register_movement_cpu(KernelRegistry& registry) {
-  // A Copy is a Cast whose target type the output tells; families are registered in order, layout before movement.
+  // A Copy of one part is a Cast whose target type the output tells; families are registered in order, layout before movement.
   const auto found = registry.find("Cast", "cpu");
   HPDLF_ASSERT(!found.empty(), "the Cast kernels must be registered before Copy");
   const std::vector<Kernel> casts(found.begin(), found.end());
