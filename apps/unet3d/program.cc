@@ -7,6 +7,7 @@
 #include "partition/lower.hpp"
 #include "partition/planner.hpp"
 #include "runtime/calibrate.hpp"
+#include "runtime/paused_workers.hpp"
 #include "runtime/session.hpp"
 #include "train/process_memory.hpp"
 
@@ -76,6 +77,7 @@ StepRequest step_request(const UNet3dAppOptions& options) {
 
 PlannedStep plan_step(const std::shared_ptr<const graph::Graph>& graph,
                       const partition::CostModel& model, const StepRequest& request) {
+  const runtime::PausedWorkers paused;
   PlannedStep step{.graph = graph, .plan = {}, .tasks = {}, .prediction = {}};
   if (request.recompute == partition::Recompute::off) {
     step.plan = partition::make_plan(graph, model, {.strategy = request.strategy});

@@ -8,7 +8,6 @@
 #include <deque>
 #include <exception>
 #include <optional>
-#include <starpu.h>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -21,6 +20,7 @@
 #include "base/median.hpp"
 #include "codelets/kernel.hpp"
 #include "runtime/memory.hpp"
+#include "runtime/paused_workers.hpp"
 
 namespace hpdlf::runtime {
 namespace {
@@ -148,22 +148,6 @@ double typical_seconds(Runner& runner, Pace& pace, double seconds) {
   }
   return median(std::move(found));
 }
-
-/// Idle workers of StarPU poll for tasks: they sleep meanwhile.
-class PausedWorkers {
- public:
-  PausedWorkers() : paused_(starpu_is_initialized() != 0) {
-    if (paused_) starpu_pause();
-  }
-  ~PausedWorkers() {
-    if (paused_) starpu_resume();
-  }
-  PausedWorkers(const PausedWorkers&) = delete;
-  PausedWorkers& operator=(const PausedWorkers&) = delete;
-
- private:
-  bool paused_;
-};
 
 }  // namespace
 

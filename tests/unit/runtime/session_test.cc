@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <ctime>
 #include <gmock/gmock.h>
 #include <optional>
+#include <thread>
 
 #include "base/error.hpp"
+#include "runtime/paused_workers.hpp"
 
 namespace hpdlf::runtime {
 namespace {
@@ -111,6 +114,37 @@ TEST(RuntimeReport, NamesTheVersionsInUse) {
   EXPECT_THAT(report.starpu_version, testing::StartsWith("1."));
   EXPECT_GE(report.cores, 1);
   EXPECT_EQ(report.mpi, !report.mpi_version.empty());
+}
+
+/// Seconds that all threads of this process compute while the calling one sleeps for a tenth of a second.
+double busy_seconds() {
+  const auto now = [] {
+    timespec t{};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+  };
+  const double begin = now();
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  return now() - begin;
+}
+
+TEST(PausedWorkers, LeaveTheCoresToOthersUntilTheLastPauseEnds) {
+  const Session session({.cpu_workers = 2});
+  {
+    const PausedWorkers outer;
+    { const PausedWorkers inner; }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // they notice at their next poll
+    EXPECT_LT(busy_seconds(), 0.02);
+  }
+  double most = 0;  // other programs may hold the cores for a while
+  for (int attempt = 0; attempt < 20 && most < 0.03; ++attempt)
+    most = std::max(most, busy_seconds());
+  EXPECT_GT(most, 0.03) << "they poll again";
+}
+
+TEST(PausedWorkers, NeedNoSession) {
+  const PausedWorkers paused;
+  EXPECT_LT(busy_seconds(), 0.02);
 }
 
 }  // namespace
