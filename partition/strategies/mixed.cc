@@ -25,6 +25,7 @@ void add(std::vector<Cutting>& cuttings, Cutting c) {
 std::vector<Cutting> mixed_cuttings(const Situation& s) {
   constexpr int kTilesAWorker[] = {1, 2, 4, 8};
   constexpr int kThickness[] = {1, 2, 4};
+  constexpr int kAcross[] = {2, 4, 8};  // of blocks, which have less halo than many thin slabs
   std::vector<Cutting> cuttings;
   const bool ranks_by_sample = s.extent('n') >= s.ranks;
   const char outer = s.outer_axis();
@@ -41,9 +42,14 @@ std::vector<Cutting> mixed_cuttings(const Situation& s) {
             {.parts = {{'n', samples}, {outer, slabs}}, .thickness = thickness, .refill = refill});
         if (refill == 1 && s.ranks * s.workers == 1) break;
       }
-    if (next != '\0' && slabs > 1)
-      add(cuttings,
-          {.parts = {{'n', samples}, {outer, (slabs + 1) / 2}, {next, 2}}, .thickness = 2});
+    for (const int across : kAcross) {
+      if (next == '\0' || slabs < across * across / 2) break;
+      const std::map<char, int> blocks{
+          {'n', samples}, {outer, (slabs + across - 1) / across}, {next, across}};
+      add(cuttings, {.parts = blocks, .thickness = 2});
+      if (s.ranks * s.workers > 1)
+        add(cuttings, {.parts = blocks, .thickness = 4, .refill = s.ranks * s.workers});
+    }
     if (s.extent('n') > samples)
       add(cuttings,
           {.parts = {{'n', static_cast<int>(s.extent('n'))}, {outer, slabs}}, .thickness = 2});

@@ -206,6 +206,23 @@ TEST(PlanChannels, TakeTransformedWeightsAsTheyAre) {
   EXPECT_EQ(copied, (std::set<std::string>{"a", "b", "b.weight"}));
 }
 
+TEST(PlanChannels, AreTriedWithSlabsAndWithBlocks) {
+  const auto graph = test::small_unet(1, 8);
+  const auto factors = factor_roles(*graph);
+  const auto names = [&](int workers) {
+    std::set<std::string> found;
+    for (const Cutting& c : mixed_cuttings(look_at(*graph, factors, machine(1, workers))))
+      found.insert(c.name);
+    return found;
+  };
+  const std::string thick = ", slabs of 4 or more, channels where that is too few";
+
+  for (const char* cut : {"d:16", "d:8 h:2", "d:4 h:4"})
+    EXPECT_EQ(names(16).count(cut + thick), 1U) << cut;
+  EXPECT_EQ(names(2).count("h:2" + thick), 1U);
+  EXPECT_EQ(names(2).count("h:4" + thick), 0U) << "more tiles than two workers need";
+}
+
 TEST(PlanRanks, GetTheSamplesIfThereAreEnough) {
   const auto graph = test::small_unet(2, 8);
 
