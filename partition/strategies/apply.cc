@@ -24,18 +24,19 @@ int clamped(std::int64_t wanted, std::int64_t limit) {
   return static_cast<int>(std::max<std::int64_t>(1, std::min(wanted, limit)));
 }
 
-/// Parts of a channel factor that make up for missing tiles: equal ones of whole lines.
+/// Parts of a channel factor that make up for missing tiles: equal ones of whole lines, unless these would be few.
 int refilled(const NodeFactors& node, int channel, int wanted) {
   const std::int64_t extent = node.rule.factors[at(channel)].extent;
   const graph::OperandMap& output = node.rule.outputs[0];
-  const bool is_last = output.empty() || output.back().factor == channel;
-  const bool is_lines = is_last && !output.empty() && output.back().stride == kLine;
-  const std::int64_t lines = is_lines ? extent : extent / kLine;
-  // Only along the last dimension does a cut shorten vectors.
-  if (!is_last && lines < wanted) return clamped(wanted, extent);
-  int parts = clamped(wanted, lines);
-  while (parts > 1 && lines % parts != 0) --parts;
-  return parts;
+  const bool shortens_vectors = output.empty() || output.back().factor == channel;
+  const std::int64_t channels_an_index =
+      shortens_vectors && !output.empty() ? output.back().stride : 1;
+  const std::int64_t lines = extent * channels_an_index / kLine;
+  if (!shortens_vectors && lines < wanted) return clamped(wanted, extent);
+  const int most = clamped(wanted, lines);
+  for (int parts = most; 2 * parts > most; --parts)
+    if (lines % parts == 0) return parts;
+  return most;
 }
 
 /// @param channel_of (parts of the data, wanted parts) -> the factor to cut where channels are, or -1

@@ -173,7 +173,7 @@ TEST(PlanStrategy, CutsHeadsAndWordsWhereSamplesOrTokensMustStayWhole) {
 }
 
 TEST(PlanChannels, OfThinLevelsAreCutBetweenLinesByAllOfALevel) {
-  const auto graph = test::winograd_convolutions(96, 160);
+  const auto graph = test::winograd_convolutions(96, 128);
   const auto factors = factor_roles(*graph);
   const Situation situation = look_at(*graph, factors, machine(1, 4));
 
@@ -181,7 +181,7 @@ TEST(PlanChannels, OfThinLevelsAreCutBetweenLinesByAllOfALevel) {
       apply({.name = "test", .parts = {{'d', 4}}, .thickness = 8, .refill = 4}, situation);
 
   EXPECT_EQ(parts(plan, *graph, "a", 'd'), 1);
-  for (const auto& [name, expected] : {std::pair("a", 3), std::pair("b", 2)}) {
+  for (const auto& [name, expected] : {std::pair("a", 3), std::pair("b", 4)}) {
     const std::string conv = name;
     for (const char* cut : {"", ".weights", ".grad_weight", ".weight.step.new_param"})
       EXPECT_EQ(parts(plan, *graph, conv + cut, 'k'), expected) << conv << cut;
@@ -191,8 +191,22 @@ TEST(PlanChannels, OfThinLevelsAreCutBetweenLinesByAllOfALevel) {
   EXPECT_EQ(parts(plan, *graph, "b.grad_input.weights", 'k'), 3);
 }
 
+TEST(PlanChannels, AreCutUnevenlyWhereEqualPartsWouldBeFew) {
+  for (const auto& [channels, expected] :
+       {std::pair(48, 2), std::pair(80, 4), std::pair(320, 4), std::pair(352, 4)}) {
+    const auto graph = test::winograd_convolutions(96, channels);
+    const auto factors = factor_roles(*graph);
+    const int workers = channels == 48 ? 2 : 4;
+    const Plan plan =
+        apply({.name = "test", .parts = {{'d', 4}}, .thickness = 8, .refill = workers},
+              look_at(*graph, factors, machine(1, workers)));
+    EXPECT_EQ(parts(plan, *graph, "b", 'k'), expected) << channels;
+    EXPECT_EQ(parts(plan, *graph, "b.weights", 'k'), expected) << channels;
+  }
+}
+
 TEST(PlanChannels, TakeTransformedWeightsAsTheyAre) {
-  const auto graph = test::winograd_convolutions(96, 160);
+  const auto graph = test::winograd_convolutions(96, 128);
   const auto factors = factor_roles(*graph);
   const Situation situation = look_at(*graph, factors, machine(1, 4));
   const TaskGraph tasks = lower(
