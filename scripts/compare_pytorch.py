@@ -70,7 +70,7 @@ class Row:
     promised: float | None = None
 
     def text(self):
-        promised = "-" if self.promised is None else f"{self.promised:g}"
+        promised = "-" if self.promised is None else str(float(self.promised))
         ours, torch = (f"{ms:,.0f}" if ms >= 100 else f"{ms:.2f}" for ms in (self.ours_ms, self.torch_ms))
         return (f"| {self.name} | {self.dtype} | {ours} | {torch} ({self.mode}) | {self.ratio:.2f} | {promised} "
                 f"| {self.ours_mib:,} | {self.torch_mib:,} | {self.ours_mib / self.torch_mib:.2f} | {self.date} |")
@@ -294,6 +294,7 @@ def self_test():
         "a net's rows": [c.name for c in chosen_cases(["gpt2-4x64-bf16", "cicek"])] == ["cicek-64", "cicek-64-bf16", "gpt2-4x64-bf16"],
         "another version": fails(lambda: merged(old, Table("one, 2 threads; 2.0", [measured]))),
         "another net": fails(lambda: measure(case, 1, lambda: line(1, 1), lambda mode: line(1, 1, params=6), "")),
+        "whole promise": "| 3.0 |" in dataclasses.replace(row_a, promised=3.0).text(),
         "bad row": fails(lambda: parse_row("| mlp | f32 | fast |")),
     }
     wrong = [name for name, right in checks.items() if not right]
