@@ -41,10 +41,10 @@ Access TaskWriter::write(TileId tile, const Box& view) {
 
 void TaskWriter::push(Task task) { graph_.tasks.push_back(std::move(task)); }
 
-/// A task that moves region `box` of `tile`'s value, still without accesses.
-Task TaskWriter::movement(std::string_view op, const Box& box, TileId tile) const {
+/// A task that moves so many elements of `tile`'s value, still without accesses.
+Task TaskWriter::movement(std::string_view op, std::int64_t elements, TileId tile) const {
   const Tile& t = graph_.tile(tile);
-  const auto bytes = static_cast<double>(box.elements()) * static_cast<double>(size_of(t.dtype));
+  const auto bytes = static_cast<double>(elements) * static_cast<double>(size_of(t.dtype));
   Task task;
   task.op = op;
   task.attrs = &kNoAttrs;
@@ -57,22 +57,18 @@ Task TaskWriter::movement(std::string_view op, const Box& box, TileId tile) cons
 
 void TaskWriter::copy(std::span<const Part> parts, TileId dst) {
   if (parts.empty()) return;
-  Task task = movement("Copy", parts.front().box, dst);
+  std::int64_t elements = 0;
+  for (const Part& part : parts) elements += part.box.elements();
+  Task task = movement("Copy", elements, dst);
   task.inputs = static_cast<int>(parts.size());
-  task.cost = {};
-  for (const Part& part : parts) {
-    const graph::Cost cost = movement("Copy", part.box, dst).cost;
-    task.cost.bytes_read += cost.bytes_read;
-    task.cost.bytes_written += cost.bytes_written;
-    task.access.push_back({part.tile, Access::Mode::read, part.box});
-  }
+  for (const Part& part : parts) task.access.push_back({part.tile, Access::Mode::read, part.box});
   for (const Part& part : parts) task.access.push_back(write(dst, part.box));
   push(std::move(task));
 }
 
 void TaskWriter::transfer(TileId src, TileId dst) {
   const Box& box = graph_.tile(src).storage;
-  Task task = movement("Transfer", box, src);
+  Task task = movement("Transfer", box.elements(), src);
   task.inputs = 1;
   task.to_rank = static_cast<std::int16_t>(graph_.tile(dst).owner);
   task.access = {{src, Access::Mode::read, box}, write(dst, box)};
@@ -81,7 +77,7 @@ void TaskWriter::transfer(TileId src, TileId dst) {
 
 void TaskWriter::feed(ValueId value, TileId dst) {
   const Box box = graph_.tile(dst).storage;
-  Task task = movement("Feed", box, dst);
+  Task task = movement("Feed", box.elements(), dst);
   task.node = graph::kNone;
   task.value = value;
   task.phase = graph::Phase::load;
@@ -90,7 +86,7 @@ void TaskWriter::feed(ValueId value, TileId dst) {
 }
 
 void TaskWriter::fetch(ValueId value, const Access& from) {
-  Task task = movement("Fetch", from.view, from.tile);
+  Task task = movement("Fetch", from.view.elements(), from.tile);
   task.node = graph::kNone;
   task.value = value;
   task.inputs = 1;
@@ -100,7 +96,7 @@ void TaskWriter::fetch(ValueId value, const Access& from) {
 
 void TaskWriter::sum(std::span<const TileId> tiles, const Box& box) {
   if (tiles.size() < 2) return;
-  Task task = movement("Sum", box, tiles.front());
+  Task task = movement("Sum", box.elements(), tiles.front());
   task.phase = graph::Phase::reduce;
   const auto others = static_cast<double>(tiles.size() - 1);
   task.cost.flops = others * static_cast<double>(box.elements());
@@ -158,24 +154,22 @@ void TaskWriter::gather(ValueId value, const Box& box, TileId dst) {
     const Access from = read(value, graph_.tile(dst).owner, box);
     return copy({{{from.tile, box}}}, dst);
   }
+  gather_pieces(value, box, dst);
+}
+
+void TaskWriter::gather_pieces(ValueId value, const Box& box, TileId dst) {
   std::vector<Part> parts;
-  for (const Piece& piece : layout.pieces)
-    if (const Box part = intersect(piece.box, box); !part.is_empty())
-      if (const TileId from = bring(value, piece, part, dst); from >= 0)
-        parts.push_back({from, part});
+  for (const Piece& piece : layouts_[static_cast<std::size_t>(value)].pieces) {
+    const Box part = intersect(piece.box, box);
+    if (piece.tile == dst || part.is_empty()) continue;
+    if (const TileId from = bring(value, piece, part, dst); from >= 0)
+      parts.push_back({from, part});
+  }
   copy(parts, dst);
 }
 
 void TaskWriter::fill_margin(ValueId value, Piece& piece) {
-  if (std::exchange(piece.margin_filled, true)) return;
-  std::vector<Part> parts;
-  for (const Piece& other : layouts_[static_cast<std::size_t>(value)].pieces) {
-    const Box part = intersect(other.box, piece.reach);
-    if (&other == &piece || part.is_empty()) continue;
-    if (const TileId from = bring(value, other, part, piece.tile); from >= 0)
-      parts.push_back({from, part});
-  }
-  copy(parts, piece.tile);
+  if (!std::exchange(piece.margin_filled, true)) gather_pieces(value, piece.reach, piece.tile);
 }
 
 Access TaskWriter::read(ValueId value, int rank, const Box& box) {

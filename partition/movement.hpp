@@ -52,12 +52,14 @@ class TaskWriter {
   void copy(std::span<const Part> parts, TileId dst);
   void transfer(TileId src, TileId dst);
   void fill_margin(graph::ValueId value, Piece& piece);
+  /// What other pieces than `dst` hold of `box`.
+  void gather_pieces(graph::ValueId value, const Box& box, TileId dst);
   /// Brings `box` of piece `from` to the rank of `dst`. @return the tile there that it is to be copied from; -1: it was sent into `dst`
   TileId bring(graph::ValueId value, const Piece& from, const Box& box, TileId dst);
   const Strip* find_strip(graph::ValueId value, TileId src, const Box& box, int rank) const;
   TileId strip(graph::ValueId value, TileId src, const Box& box, int rank);
   TileId add_copy(TileId like, const Box& box, int owner);
-  Task movement(std::string_view op, const Box& box, TileId tile) const;
+  Task movement(std::string_view op, std::int64_t elements, TileId tile) const;
 
   TaskGraph& graph_;
   std::vector<ValueLayout>& layouts_;

@@ -5,9 +5,6 @@
 
 #include "apps/unet3d/network.hpp"
 #include "apps/unet3d/program.hpp"
-#include "partition/lower.hpp"
-#include "partition/planner.hpp"
-#include "runtime/paused_workers.hpp"
 #include "train/nifti.hpp"
 #include "train/sliding_window.hpp"
 
@@ -77,13 +74,8 @@ UNet3dInference::UNet3dInference(runtime::Session& session, const partition::Cos
       window_(window),
       classes_(options.net.classes),
       overlap_(options.overlap) {
-  std::shared_ptr<const partition::TaskGraph> tasks;
-  {
-    const runtime::PausedWorkers paused;
-    const partition::Plan plan = partition::make_plan(graph_, model, {});
-    tasks = std::make_shared<partition::TaskGraph>(partition::lower(graph_, plan, model));
-  }
-  executor_ = std::make_unique<runtime::Executor>(session, tasks, model);
+  executor_ =
+      std::make_unique<runtime::Executor>(session, plan_step(graph_, model, {}).tasks, model);
   executor_->initialise();
 }
 

@@ -108,62 +108,67 @@ std::vector<int> owners_of(const NodeFactors& node, const std::vector<int>& part
   return owners;
 }
 
+/// Where a value is read first, by another node than the one that updates it.
+struct FirstReader {
+  graph::NodeId node = kNone;
+  int operand = -1;
+};
+
+std::vector<FirstReader> first_readers(const graph::Graph& graph) {
+  std::vector<graph::NodeId> updater(graph.values().size(), kNone);
+  for (const auto& [state, content] : graph.updates())
+    updater[at(state)] = graph.value(content).producer;
+  std::vector<FirstReader> readers(graph.values().size());
+  for (graph::NodeId n = 0; n < static_cast<graph::NodeId>(graph.nodes().size()); ++n) {
+    int operand = 0;
+    for (const graph::ValueId v : graph.node(n).inputs) {
+      if (readers[at(v)].node == kNone && updater[at(v)] != n) readers[at(v)] = {n, operand};
+      ++operand;
+    }
+  }
+  return readers;
+}
+
 /// Nodes that read parameters only (weights that are transformed, split, cast) become tiles as the first reader of a result reads it.
-void follow_readers(const Situation& s, Plan& plan) {
+void follow_readers(const Situation& s, const std::vector<FirstReader>& readers, Plan& plan) {
   const graph::Graph& graph = s.graph;
-  const auto count = static_cast<graph::NodeId>(graph.nodes().size());
   std::vector<bool> is_prepared(graph.values().size());
-  std::vector<graph::NodeId> reader(graph.values().size(), kNone);
   for (std::size_t v = 0; v < is_prepared.size(); ++v)
     is_prepared[v] = graph.values()[v].role == graph::Role::parameter;
-  for (graph::NodeId n = 0; n < count; ++n) {
-    const graph::Node& node = graph.node(n);
+  for (const graph::Node& node : graph.nodes()) {
     const bool prepares = !node.inputs.empty() && node.accumulate == kNone &&
                           std::all_of(node.inputs.begin(), node.inputs.end(),
                                       [&](graph::ValueId v) { return is_prepared[at(v)]; });
     for (const graph::ValueId v : node.outputs) is_prepared[at(v)] = prepares;
-    for (const graph::ValueId v : node.inputs)
-      if (reader[at(v)] == kNone) reader[at(v)] = n;
   }
-  for (graph::NodeId n = count; n-- > 0;) {
-    const auto& outputs = graph.node(n).outputs;
+  for (std::size_t n = graph.nodes().size(); n-- > 0;) {
+    const auto& outputs = graph.nodes()[n].outputs;
     const auto read = std::find_if(outputs.begin(), outputs.end(), [&](graph::ValueId v) {
-      return is_prepared[at(v)] && reader[at(v)] != kNone;
+      return is_prepared[at(v)] && readers[at(v)].node != kNone;
     });
     if (read == outputs.end()) continue;
-    const graph::NodeId by = reader[at(*read)];
-    const auto& operands = graph.node(by).inputs;
-    const auto operand = std::find(operands.begin(), operands.end(), *read) - operands.begin();
-    NodePlan& node = plan.nodes[at(n)];
-    const auto& rule = s.factors[at(n)].rule;
+    const FirstReader& reader = readers[at(*read)];
+    const auto& rule = s.factors[n].rule;
     follow(rule.outputs[static_cast<std::size_t>(read - outputs.begin())], rule,
-           s.factors[at(by)].rule.inputs[static_cast<std::size_t>(operand)], plan.nodes[at(by)],
-           node.parts);
-    node.owners = owners_of(s.factors[at(n)], node.parts, s.ranks);
+           s.factors[at(reader.node)].rule.inputs[at(reader.operand)], plan.nodes[at(reader.node)],
+           plan.nodes[n].parts);
+    plan.nodes[n].owners = owners_of(s.factors[n], plan.nodes[n].parts, s.ranks);
   }
 }
 
 /// A parameter, the node that computes its new content, and the first other node that reads it.
 struct Update {
   graph::ValueId parameter, content;
-  graph::NodeId node, reader = kNone;
-  int operand = -1;  ///< of the reader
+  graph::NodeId node;
+  FirstReader reader;
 };
 
-std::vector<Update> find_updates(const graph::Graph& graph) {
+std::vector<Update> find_updates(const graph::Graph& graph,
+                                 const std::vector<FirstReader>& readers) {
   std::vector<Update> updates;
   for (const auto& [state, content] : graph.updates())
     if (graph.value(state).role == graph::Role::parameter && graph.value(content).producer != kNone)
-      updates.push_back({state, content, graph.value(content).producer});
-  for (Update& u : updates)
-    for (graph::NodeId n = 0;
-         n < static_cast<graph::NodeId>(graph.nodes().size()) && u.reader == kNone; ++n) {
-      const auto& inputs = graph.node(n).inputs;
-      const auto found = std::find(inputs.begin(), inputs.end(), u.parameter);
-      if (n == u.node || found == inputs.end()) continue;
-      u.reader = n;
-      u.operand = static_cast<int>(found - inputs.begin());
-    }
+      updates.push_back({state, content, graph.value(content).producer, readers[at(state)]});
   std::stable_sort(updates.begin(), updates.end(), [&](const Update& a, const Update& b) {
     return graph.value(a.parameter).type.bytes() > graph.value(b.parameter).type.bytes();
   });
@@ -201,9 +206,9 @@ class UpdatePlacement {
 
   void follow_reader(const Update& u, const graph::TilingRule& rule,
                      std::vector<int>& parts) const {
-    if (u.reader == kNone) return;
-    follow(map_of(u, rule), rule, s_.factors[at(u.reader)].rule.inputs[at(u.operand)],
-           plan_.nodes[at(u.reader)], parts);
+    if (u.reader.node == kNone) return;
+    follow(map_of(u, rule), rule, s_.factors[at(u.reader.node)].rule.inputs[at(u.reader.operand)],
+           plan_.nodes[at(u.reader.node)], parts);
   }
 
   void cut_large(const Update& u, const graph::TilingRule& rule, std::vector<int>& parts) const {
@@ -234,11 +239,11 @@ class UpdatePlacement {
   /// Ranks whose tiles of the first reader read exactly `box`.
   std::set<int> ranks_that_read(const Update& u, const Box& box) const {
     std::set<int> ranks;
-    if (u.reader == kNone) return ranks;
+    if (u.reader.node == kNone) return ranks;
     const auto grid =
-        make_grid(s_.graph, s_.graph.node(u.reader), plan_.nodes[at(u.reader)], s_.ranks);
+        make_grid(s_.graph, s_.graph.node(u.reader.node), plan_.nodes[at(u.reader.node)], s_.ranks);
     for (std::size_t t = 0; t < grid.tiles(); ++t)
-      if (grid.inputs[at(u.operand)][t] == box) ranks.insert(grid.ranks[t]);
+      if (grid.inputs[at(u.reader.operand)][t] == box) ranks.insert(grid.ranks[t]);
     return ranks;
   }
 
@@ -267,11 +272,12 @@ Plan apply(const Cutting& cutting, const Situation& situation) {
     std::vector<int> owners = owners_of(node, parts, situation.ranks);
     plan.nodes.push_back({std::move(parts), std::move(owners)});
   }
-  if (cutting.channels <= 1) follow_readers(situation, plan);
+  const std::vector<FirstReader> readers = first_readers(situation.graph);
+  if (cutting.channels <= 1) follow_readers(situation, readers, plan);
   const auto awaited = awaited_values(situation.graph);
   for (std::size_t n = 0; n < awaited.size(); ++n) plan.nodes[n].after = awaited[n];
   UpdatePlacement placement(situation, plan);
-  for (const Update& update : find_updates(situation.graph)) placement.place(update);
+  for (const Update& update : find_updates(situation.graph, readers)) placement.place(update);
   return plan;
 }
 

@@ -27,28 +27,27 @@ std::vector<Cutting> mixed_cuttings(const Situation& s) {
   constexpr int kThickness[] = {1, 2, 4};
   constexpr int kAcross[] = {2, 4, 8};  // of blocks, which have less halo than many thin slabs
   std::vector<Cutting> cuttings;
+  const int everyone = s.ranks * s.workers;
   const bool ranks_by_sample = s.extent('n') >= s.ranks;
   const char outer = s.outer_axis();
   const char next = s.next_axis();
-  if (s.extent('n') > s.ranks)
-    add(cuttings, {.parts = {{'n', s.ranks * s.workers}}, .refill = s.ranks * s.workers});
+  if (s.extent('n') > s.ranks) add(cuttings, {.parts = {{'n', everyone}}, .refill = everyone});
   if (outer == '\0') return cuttings;
   const int samples = ranks_by_sample ? s.ranks : 1;
   for (const int tiles : kTilesAWorker) {
     const int slabs = (ranks_by_sample ? 1 : s.ranks) * s.workers * tiles;
     for (const int thickness : kThickness)
-      for (const int refill : {1, s.ranks * s.workers}) {
+      for (const int refill : {1, everyone}) {
         add(cuttings,
             {.parts = {{'n', samples}, {outer, slabs}}, .thickness = thickness, .refill = refill});
-        if (refill == 1 && s.ranks * s.workers == 1) break;
+        if (everyone == 1) break;
       }
     for (const int across : kAcross) {
       if (next == '\0' || slabs < across * across / 2) break;
       const std::map<char, int> blocks{
           {'n', samples}, {outer, (slabs + across - 1) / across}, {next, across}};
       add(cuttings, {.parts = blocks, .thickness = 2});
-      if (s.ranks * s.workers > 1)
-        add(cuttings, {.parts = blocks, .thickness = 4, .refill = s.ranks * s.workers});
+      if (everyone > 1) add(cuttings, {.parts = blocks, .thickness = 4, .refill = everyone});
     }
     if (s.extent('n') > samples)
       add(cuttings,

@@ -172,13 +172,17 @@ TEST(PlanStrategy, CutsHeadsAndWordsWhereSamplesOrTokensMustStayWhole) {
   }
 }
 
+/// Of a net with four planes: too thin for slabs, so that channels are cut.
+Plan thin_plan(const graph::Graph& graph, int workers) {
+  const auto factors = factor_roles(graph);
+  return apply({.name = "test", .parts = {{'d', 4}}, .thickness = 8, .refill = workers},
+               look_at(graph, factors, machine(1, workers)));
+}
+
 TEST(PlanChannels, OfThinLevelsAreCutBetweenLinesByAllOfALevel) {
   const auto graph = test::winograd_convolutions(96, 128);
-  const auto factors = factor_roles(*graph);
-  const Situation situation = look_at(*graph, factors, machine(1, 4));
 
-  const Plan plan =
-      apply({.name = "test", .parts = {{'d', 4}}, .thickness = 8, .refill = 4}, situation);
+  const Plan plan = thin_plan(*graph, 4);
 
   EXPECT_EQ(parts(plan, *graph, "a", 'd'), 1);
   for (const auto& [name, expected] : {std::pair("a", 3), std::pair("b", 4)}) {
@@ -195,11 +199,7 @@ TEST(PlanChannels, AreCutUnevenlyWhereEqualPartsWouldBeFew) {
   for (const auto& [channels, expected] :
        {std::pair(48, 2), std::pair(80, 4), std::pair(320, 4), std::pair(352, 4)}) {
     const auto graph = test::winograd_convolutions(96, channels);
-    const auto factors = factor_roles(*graph);
-    const int workers = channels == 48 ? 2 : 4;
-    const Plan plan =
-        apply({.name = "test", .parts = {{'d', 4}}, .thickness = 8, .refill = workers},
-              look_at(*graph, factors, machine(1, workers)));
+    const Plan plan = thin_plan(*graph, channels == 48 ? 2 : 4);
     EXPECT_EQ(parts(plan, *graph, "b", 'k'), expected) << channels;
     EXPECT_EQ(parts(plan, *graph, "b.weights", 'k'), expected) << channels;
   }
@@ -207,10 +207,7 @@ TEST(PlanChannels, AreCutUnevenlyWhereEqualPartsWouldBeFew) {
 
 TEST(PlanChannels, TakeTransformedWeightsAsTheyAre) {
   const auto graph = test::winograd_convolutions(96, 128);
-  const auto factors = factor_roles(*graph);
-  const Situation situation = look_at(*graph, factors, machine(1, 4));
-  const TaskGraph tasks = lower(
-      graph, apply({.name = "test", .parts = {{'d', 4}}, .thickness = 8, .refill = 4}, situation));
+  const TaskGraph tasks = lower(graph, thin_plan(*graph, 4));
 
   std::set<std::string> copied;
   for (const Task& task : tasks.tasks)
