@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "codelets/cpu/split_product.hpp"
 #include "codelets/cpu/workspace_layout.hpp"
 
 namespace hpdlf::codelets {
@@ -114,20 +115,26 @@ void sgemm(const MatrixProductShape& s, const float* a, const float* b, float* y
     }
 }
 
+void multiply_f32(const MatrixProductShape& s, const float* a, const float* b, float* y,
+                  std::byte* scratch, const float* bias) {
+  if (is_for_split_product(s)) return split_product(s, a, b, y, s.bias ? bias : nullptr, scratch);
+  sgemm(s, a, b, y, reinterpret_cast<float*>(scratch));
+}
+
 }  // namespace
 
 MatrixProduct::MatrixProduct(const MatrixProductShape& shape) : shape_(shape) {
   const MatrixProductShape s = computed(shape);
-  if (!is_for_sgemm(s))
+  if (!is_for_split_product(s) && !is_for_sgemm(s))
     product_ = &onednn::primitive_for(key_of(s), [&] { return make_product(s); });
 }
 
 std::int64_t MatrixProduct::scratch_bytes() const {
   const std::int64_t copies = must_widen(shape_) ? WideCopies(shape_).product : 0;
   if (product_ != nullptr) return copies + product_->scratchpad_bytes();
-  return copies + (must_copy(computed(shape_))
-                       ? kPieceRows * kPieceStride * std::int64_t{sizeof(float)}
-                       : 0);
+  const MatrixProductShape s = computed(shape_);
+  if (is_for_split_product(s)) return copies + split_product_scratch_bytes(s);
+  return copies + (must_copy(s) ? kPieceRows * kPieceStride * std::int64_t{sizeof(float)} : 0);
 }
 
 void MatrixProduct::widen(const void* a, const void* b, void* y, std::byte* scratch,
@@ -155,8 +162,8 @@ void MatrixProduct::operator()(const void* a, const void* b, void* y, std::byte*
   const MatrixProductShape& s = shape_;
   if (must_widen(s)) return widen(a, b, y, scratch, bias);
   if (product_ == nullptr)
-    sgemm(s, static_cast<const float*>(a), static_cast<const float*>(b), static_cast<float*>(y),
-          reinterpret_cast<float*>(scratch));
+    multiply_f32(s, static_cast<const float*>(a), static_cast<const float*>(b),
+                 static_cast<float*>(y), scratch, bias);
   else if (s.bias)
     run(*product_, {a, b, y, bias}, scratch);
   else

@@ -1,5 +1,5 @@
-// Products of plain matrices of f32 or bf16 by oneDNN on the calling thread: the inner piece of kernels that multiply matrices among other
-// things. Sums are f32 whatever is multiplied.
+// Products of plain matrices of f32 or bf16 on the calling thread, by oneDNN or on tiles of bf16 (codelets/cpu/split_product.hpp): the
+// inner piece of kernels that multiply matrices among other things. Sums are f32 whatever is multiplied.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstddef>
@@ -39,7 +39,7 @@ class MatrixProduct {
   void widen(const void* a, const void* b, void* y, std::byte* scratch, const float* bias) const;
 
   MatrixProductShape shape_;
-  const onednn::Primitive* product_ = nullptr;  ///< nullptr: by sgemm
+  const onednn::Primitive* product_ = nullptr;  ///< nullptr: by split_product() or sgemm
 };
 
 }  // namespace hpdlf::codelets

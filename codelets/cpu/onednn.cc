@@ -232,5 +232,6 @@ bool has(dnnl::cpu_isa needed) {
 
 bool has_avx512() { return has(dnnl::cpu_isa::avx512_core); }
 bool has_bf16() { return has(dnnl::cpu_isa::avx512_core_bf16); }
+bool has_amx() { return has(dnnl::cpu_isa::avx512_core_amx); }
 
 }  // namespace hpdlf::codelets::onednn

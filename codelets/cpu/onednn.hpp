@@ -145,5 +145,7 @@ const Primitive& reorder(const TensorView& from, const TensorView& to, bool sum)
 [[nodiscard]] bool has_avx512();
 /// True if the processor multiplies bf16; else bf16 operands are converted to f32 first.
 [[nodiscard]] bool has_bf16();
+/// True if the processor multiplies tiles of bf16.
+[[nodiscard]] bool has_amx();
 
 }  // namespace hpdlf::codelets::onednn

@@ -1,5 +1,6 @@
 #include "codelets/cpu/matrix_product.hpp"
 
+#include <cmath>
 #include <gtest/gtest.h>
 #include <vector>
 
@@ -23,17 +24,23 @@ std::vector<float> drawn(std::int64_t rows, std::int64_t columns, const MatrixSt
   return values;
 }
 
+void multiply(const MatrixProductShape& s, const std::vector<float>& a, const std::vector<float>& b,
+              std::vector<float>& y, const float* bias) {
+  const MatrixProduct product(s);
+  std::vector<std::byte> scratch(static_cast<std::size_t>(product.scratch_bytes()) + 64);
+  const auto address = reinterpret_cast<std::uintptr_t>(scratch.data());
+  product(a.data(), b.data(), y.data(), scratch.data() + (64 - address % 64), bias);
+}
+
 class MatrixProductTest : public testing::TestWithParam<Case> {};
 
 TEST_P(MatrixProductTest, IsTheProductAndWritesNothingElse) {
   const MatrixProductShape& s = GetParam().shape;
   const std::vector<float> a = drawn(s.m, s.k, s.a, 1), b = drawn(s.k, s.n, s.b, 2);
   const std::vector<float> before = drawn(s.m, s.y_row, {s.y_row, 1}, 3);
+  const std::vector<float> bias = drawn(1, s.n, {s.n, 1}, 4);
   std::vector<float> y = before;
-  const MatrixProduct product(s);
-  std::vector<std::byte> scratch(static_cast<std::size_t>(product.scratch_bytes()) + 64);
-  const auto address = reinterpret_cast<std::uintptr_t>(scratch.data());
-  product(a.data(), b.data(), y.data(), scratch.data() + (64 - address % 64));
+  multiply(s, a, b, y, s.bias ? bias.data() : nullptr);
 
   const auto at = [](std::int64_t i, std::int64_t j, const MatrixStrides& strides) {
     return static_cast<std::size_t>(i * strides.row + j * strides.column);
@@ -46,13 +53,15 @@ TEST_P(MatrixProductTest, IsTheProductAndWritesNothingElse) {
         continue;
       }
       double sum = s.sum ? static_cast<double>(before[i]) : 0;
+      if (s.bias) sum += static_cast<double>(bias[static_cast<std::size_t>(n)]);
       for (std::int64_t k = 0; k < s.k; ++k)
         sum += static_cast<double>(a[at(m, k, s.a)]) * static_cast<double>(b[at(k, n, s.b)]);
       ASSERT_NEAR(static_cast<double>(y[i]), sum, 2e-5) << m << ", " << n;
     }
 }
 
-// The first three are for sgemm: 1024 floats are a page, and a piece of b is 256 x 768.
+// The first three are for sgemm: 1024 floats are a page, and a piece of b is 256 x 768. On AMX all but the last are for split_product():
+// panels of 32 x 32, of at most 512 rows of a and 131072 elements at a time.
 INSTANTIATE_TEST_SUITE_P(
     Shapes, MatrixProductTest,
     testing::Values(
@@ -76,8 +85,53 @@ INSTANTIATE_TEST_SUITE_P(
               .sum = true}},
         Case{"transposed_b",
              {.m = 33, .n = 70, .k = 129, .a = {129, 1}, .b = {1, 130}, .y_row = 80}},
+        Case{"one_panel",
+             {.m = 32, .n = 32, .k = 32, .a = {32, 1}, .b = {32, 1}, .y_row = 32, .bias = true}},
+        Case{"blocks_of_rows_and_terms",
+             {.m = 600,
+              .n = 40,
+              .k = 900,
+              .a = {1, 601},
+              .b = {1, 903},
+              .y_row = 41,
+              .sum = true,
+              .bias = true}},
+        Case{"few_rows_of_many_terms",
+             {.m = 33, .n = 33, .k = 4200, .a = {4200, 1}, .b = {35, 1}, .y_row = 33}},
         Case{"small", {.m = 3, .n = 5, .k = 7, .a = {7, 1}, .b = {5, 1}, .y_row = 5, .sum = true}}),
     [](const auto& info) { return std::string(info.param.name); });
+
+/// Root of the mean square of y - the product in double precision.
+double error_of(const MatrixProductShape& s, const std::vector<float>& a,
+                const std::vector<float>& b, const std::vector<float>& y) {
+  double squares = 0;
+  for (std::int64_t m = 0; m < s.m; ++m)
+    for (std::int64_t n = 0; n < s.n; ++n) {
+      double sum = 0;
+      for (std::int64_t k = 0; k < s.k; ++k)
+        sum += static_cast<double>(a[static_cast<std::size_t>(m * s.k + k)]) *
+               static_cast<double>(b[static_cast<std::size_t>(k * s.n + n)]);
+      const double error = static_cast<double>(y[static_cast<std::size_t>(m * s.n + n)]) - sum;
+      squares += error * error;
+    }
+  return std::sqrt(squares / static_cast<double>(s.m * s.n));
+}
+
+// However a product is formed (three bf16 a factor on AMX), it is one of f32: as exact as the sum of rounded f32 products, term by term.
+TEST(MatrixProduct, IsAsExactAsF32) {
+  const MatrixProductShape s{.m = 64, .n = 96, .k = 768, .a = {768, 1}, .b = {96, 1}, .y_row = 96};
+  std::vector<float> a = drawn(s.m, s.k, s.a, 1), b = drawn(s.k, s.n, s.b, 2);
+  // Factors of very different size, whose sums hold no more than the largest products' bits.
+  for (std::size_t i = 0; i < a.size(); ++i) a[i] = std::ldexp(a[i], static_cast<int>(i % 40) - 20);
+  std::vector<float> y(static_cast<std::size_t>(s.m * s.n)), plain(y.size());
+  multiply(s, a, b, y, nullptr);
+  for (std::int64_t m = 0; m < s.m; ++m)
+    for (std::int64_t k = 0; k < s.k; ++k)
+      for (std::int64_t n = 0; n < s.n; ++n)
+        plain[static_cast<std::size_t>(m * s.n + n)] +=
+            a[static_cast<std::size_t>(m * s.k + k)] * b[static_cast<std::size_t>(k * s.n + n)];
+  EXPECT_LE(error_of(s, a, b, y), error_of(s, a, b, plain));
+}
 
 }  // namespace
 }  // namespace hpdlf::codelets

@@ -1,0 +1,301 @@
+// As many terms of as many rows of a as a part of L2 holds are split and packed; then, panel by panel, b is split, packed and multiplied
+// with all of them.
+#include "codelets/cpu/split_product.hpp"
+
+#include <hwy/base.h>
+#include <stdexcept>
+
+#include "codelets/cpu/onednn.hpp"
+#include "codelets/cpu/prefetch.hpp"
+#include "codelets/cpu/workspace_layout.hpp"
+
+#if HWY_ARCH_X86_64
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+HWY_PUSH_ATTRIBUTES("avx512f,avx512bw,avx512vl,avx512dq,amx-tile,amx-bf16")
+#include "codelets/cpu/split_product_packing-inl.hpp"
+
+namespace hpdlf::codelets {
+namespace {
+
+constexpr std::int64_t parts_of(std::int64_t n, std::int64_t size) { return (n + size - 1) / size; }
+/// At most `most` and a multiple of `unit`, such that the parts of `all` are of about equal size.
+constexpr std::int64_t even_part(std::int64_t all, std::int64_t most, std::int64_t unit) {
+  return parts_of(parts_of(all, parts_of(all, most)), unit) * unit;
+}
+
+/// Rows of a and terms that are packed at a time.
+struct Blocking {
+  static constexpr std::int64_t kMostRows = 512;
+  static constexpr std::int64_t kElements = std::int64_t{1} << 17;  ///< 768 KiB when packed
+  std::int64_t rows, terms;
+  explicit Blocking(const MatrixProductShape& s)
+      : rows(even_part(s.m, kMostRows, kPanel)), terms(even_part(s.k, kElements / rows, kStep)) {}
+  [[nodiscard]] std::int64_t panel_bytes() const { return terms / kStep * kStepBytes; }
+};
+
+/// Where the parts of the scratch memory lie. A step is read, not used, past the packed factors.
+struct Scratch {
+  WorkspaceLayout layout;
+  std::int64_t a, b, next_b, sums;
+  explicit Scratch(const Blocking& blocking)
+      : a(layout.add(blocking.rows / kPanel * blocking.panel_bytes() + kStepBytes)),
+        b(layout.add(blocking.panel_bytes() + kStepBytes)),
+        next_b(layout.add(blocking.panel_bytes() + kStepBytes)),
+        sums(layout.add(kPanel * kPanel * std::int64_t{sizeof(float)})) {}
+};
+
+/// The compiler does not know what tile instructions read and write.
+void order_memory() { __asm__ volatile("" ::: "memory"); }
+
+/// Eight tiles of 16 rows of 64 bytes while it lives.
+class Tiles {
+ public:
+  Tiles() {
+    struct alignas(64) Config {
+      std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
+      std::uint16_t row_bytes[16] = {};
+      std::uint8_t rows[16] = {};
+    } config;
+    for (int i = 0; i < 8; ++i) {
+      config.row_bytes[i] = kTileRowBytes;
+      config.rows[i] = kTileRows;
+    }
+    order_memory();
+    _tile_loadconfig(&config);
+  }
+  ~Tiles() { _tile_release(); }
+  Tiles(const Tiles&) = delete;
+  Tiles& operator=(const Tiles&) = delete;
+};
+
+// Tiles 0-3: sums of rows 0-15 and columns 0-15, 0-15 and 16-31, ..; 4-5: a part of a; 6-7: a part of b. Numbers of tiles are parts of
+// the instructions, hence macros.
+#define HPDLF_LOAD(tile, from, part, half) \
+  _tile_loadd(tile, (from) + (part)*kPartBytes + (half)*kTileBytes, kTileRowBytes)
+// Multiplies, and loads each half of a, or of b, as soon as the present one has been multiplied.
+#define HPDLF_MULTIPLY_LOAD_A(from, part) \
+  _tile_dpbf16ps(0, 4, 6);                \
+  _tile_dpbf16ps(1, 4, 7);                \
+  HPDLF_LOAD(4, from, part, 0);           \
+  _tile_dpbf16ps(2, 5, 6);                \
+  _tile_dpbf16ps(3, 5, 7);                \
+  HPDLF_LOAD(5, from, part, 1)
+#define HPDLF_MULTIPLY_LOAD_B(from, part) \
+  _tile_dpbf16ps(0, 4, 6);                \
+  _tile_dpbf16ps(2, 5, 6);                \
+  HPDLF_LOAD(6, from, part, 0);           \
+  _tile_dpbf16ps(1, 4, 7);                \
+  _tile_dpbf16ps(3, 5, 7);                \
+  HPDLF_LOAD(7, from, part, 1)
+
+/// What goes on beside products: the next panel of b is packed and the one after it fetched, and what the products are stored to.
+struct Meanwhile {
+  PanelPacking packing;
+  Prefetcher panels, results;
+  HWY_INLINE void advance() {
+    packing.advance();
+    panels.advance();
+    results.advance();
+  }
+};
+
+/// sums[32][32] = the products of a panel of a and one of b.
+HWY_NOINLINE void multiply(const std::byte* a, const std::byte* b, std::int64_t steps, float* sums,
+                           Meanwhile& meanwhile) {
+  const auto prefetch_part = [](const std::byte* from, int part) {
+    prefetch_lines<kTileRowBytes, kPartBytes / kTileRowBytes>(from + part * kPartBytes);
+  };
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  HPDLF_LOAD(4, a, 2, 0);
+  HPDLF_LOAD(5, a, 2, 1);
+  HPDLF_LOAD(6, b, 0, 0);
+  HPDLF_LOAD(7, b, 0, 1);
+  for (std::int64_t i = 0; i < steps; ++i) {
+    const std::byte *next_a = a + kStepBytes, *next_b = b + kStepBytes;
+    HPDLF_MULTIPLY_LOAD_A(a, 1);  // a3 b1
+    prefetch_part(next_a, 2);
+    HPDLF_MULTIPLY_LOAD_B(b, 1);  // a2 b1
+    meanwhile.advance();
+    prefetch_part(next_a, 1);
+    HPDLF_MULTIPLY_LOAD_A(a, 0);  // a2 b2
+    prefetch_part(next_a, 0);
+    HPDLF_MULTIPLY_LOAD_B(b, 2);       // a1 b2
+    HPDLF_MULTIPLY_LOAD_B(b, 0);       // a1 b3
+    HPDLF_MULTIPLY_LOAD_A(next_a, 2);  // a1 b1
+    HPDLF_LOAD(6, next_b, 0, 0);
+    HPDLF_LOAD(7, next_b, 0, 1);
+    a = next_a;
+    b = next_b;
+  }
+  constexpr std::int64_t kRow = kPanel * sizeof(float);
+  _tile_stored(0, sums, kRow);
+  _tile_stored(1, sums + 16, kRow);
+  _tile_stored(2, sums + 16 * kPanel, kRow);
+  _tile_stored(3, sums + 16 * kPanel + 16, kRow);
+  order_memory();
+}
+#undef HPDLF_LOAD
+#undef HPDLF_MULTIPLY_LOAD_A
+#undef HPDLF_MULTIPLY_LOAD_B
+
+/// y (+)= sums (+ bias). @param rows, columns that y has of the 32 x 32
+HWY_NOINLINE void store(const float* sums, std::int64_t rows, std::int64_t columns,
+                        const float* bias, bool add, float* y, std::int64_t y_row) {
+  for (std::int64_t j = 0; j < columns; j += kLanes) {
+    const __mmask16 mask = first(columns - j);
+    const __m512 offset =
+        bias != nullptr ? _mm512_maskz_loadu_ps(mask, bias + j) : _mm512_setzero_ps();
+    for (std::int64_t i = 0; i < rows; ++i) {
+      float* to = y + i * y_row + j;
+      __m512 sum = _mm512_add_ps(_mm512_load_ps(sums + i * kPanel + j), offset);
+      if (add) sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, to));
+      _mm512_mask_storeu_ps(to, mask, sum);
+    }
+  }
+}
+
+/// A panel of b and a block of a that it is multiplied with. Panels in the inner loop, then terms, then rows.
+struct Turn {
+  std::int64_t row = 0, term = 0, column = 0;
+};
+
+class SplitProduct {
+ public:
+  SplitProduct(const MatrixProductShape& shape, const float* a, const float* b, std::byte* scratch)
+      : s_(shape),
+        a_{a, shape.m, shape.k, shape.a},
+        b_{b, shape.k, shape.n, shape.b},
+        blocking_(shape),
+        scratch_(scratch) {}
+
+  void run(float* y, const float* bias) const {
+    const Tiles tiles;
+    const Scratch at(blocking_);
+    std::byte *panel = scratch_ + at.b, *next_panel = scratch_ + at.next_b;
+    PanelPacking(b_, 0, 0, terms({}), panel, 1).finish();
+    for (Turn turn; turn.row < s_.m;) {
+      if (turn.column == 0) pack_block(turn);
+      const std::int64_t calls = parts_of(terms(turn), kStep) * parts_of(rows(turn), kPanel);
+      const Turn next = after(turn), after_next = after(next);
+      Meanwhile meanwhile;
+      if (next.row < s_.m)
+        meanwhile.packing = {b_, next.column, next.term, terms(next), next_panel, calls};
+      if (after_next.row < s_.m) meanwhile.panels.add(panel_at(after_next));
+      meanwhile.panels.spread_over(calls);
+      order_memory();
+      multiply_block(turn, panel, y, bias, meanwhile);
+      meanwhile.packing.finish();
+      std::swap(panel, next_panel);
+      turn = next;
+    }
+  }
+
+ private:
+  [[nodiscard]] std::int64_t rows(const Turn& t) const {
+    return std::min(blocking_.rows, s_.m - t.row);
+  }
+  [[nodiscard]] std::int64_t terms(const Turn& t) const {
+    return std::min(blocking_.terms, s_.k - t.term);
+  }
+  [[nodiscard]] std::int64_t columns(const Turn& t) const {
+    return std::min(kPanel, s_.n - t.column);
+  }
+  [[nodiscard]] Turn after(Turn t) const {
+    t.column += kPanel;
+    if (t.column < s_.n) return t;
+    t.column = 0;
+    t.term += blocking_.terms;
+    if (t.term < s_.k) return t;
+    t.term = 0;
+    t.row += blocking_.rows;
+    return t;
+  }
+  [[nodiscard]] std::byte* packed_rows(std::int64_t row) const {
+    return scratch_ + Scratch(blocking_).a + row / kPanel * blocking_.panel_bytes();
+  }
+
+  void pack_block(const Turn& t) const {
+    for (std::int64_t r = 0; r < rows(t); r += kPanel)
+      pack_rows_panel(a_, t.row + r, t.term, terms(t), packed_rows(r));
+  }
+
+  void multiply_block(const Turn& t, const std::byte* panel, float* y, const float* bias,
+                      Meanwhile& meanwhile) const {
+    auto* sums = reinterpret_cast<float*>(scratch_ + Scratch(blocking_).sums);
+    const float* added = bias != nullptr && t.term == 0 ? bias + t.column : nullptr;
+    const std::int64_t steps = parts_of(terms(t), kStep);
+    for (std::int64_t r = 0; r < rows(t); r += kPanel) {
+      const std::int64_t count = std::min(kPanel, rows(t) - r);
+      float* to = y + (t.row + r) * s_.y_row + t.column;
+      meanwhile.results = {};
+      meanwhile.results.add(rows_at(to, count, s_.y_row, columns(t)));
+      meanwhile.results.spread_over(steps);
+      multiply(packed_rows(r), panel, steps, sums, meanwhile);
+      store(sums, count, columns(t), added, s_.sum || t.term > 0, to, s_.y_row);
+    }
+  }
+
+  /// Where the panel of b lies; nothing past its end.
+  [[nodiscard]] RowsToPrefetch panel_at(const Turn& t) const {
+    const float* begin = b_.data + t.term * b_.stride.row + t.column * b_.stride.column;
+    if (b_.stride.column == 1) return rows_at(begin, terms(t), b_.stride.row, columns(t));
+    return rows_at(begin, columns(t), b_.stride.column, terms(t));
+  }
+  static RowsToPrefetch rows_at(const float* begin, std::int64_t rows, std::int64_t stride,
+                                std::int64_t length) {
+    constexpr std::int64_t kSize = sizeof(float);
+    return {.base = reinterpret_cast<const std::byte*>(begin),
+            .planes = 1,
+            .rows = rows,
+            .row_stride = stride * kSize,
+            .row_bytes = length * kSize};
+  }
+
+  const MatrixProductShape& s_;
+  Matrix a_, b_;
+  Blocking blocking_;
+  std::byte* scratch_;
+};
+
+/// Linux saves the tiles only of a process that asked for it.
+bool may_use_tiles() {
+  constexpr long kRequestPermission = 0x1023,
+                 kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return onednn::has_amx() && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+}  // namespace
+
+bool is_for_split_product(const MatrixProductShape& s) {
+  static const bool may = may_use_tiles();
+  constexpr std::int64_t kFewest = 32;
+  return may && s.factors == DType::f32 && s.m >= kFewest && s.n >= kFewest && s.k >= kFewest;
+}
+
+std::int64_t split_product_scratch_bytes(const MatrixProductShape& shape) {
+  return static_cast<std::int64_t>(Scratch(Blocking(shape)).layout.bytes());
+}
+
+void split_product(const MatrixProductShape& shape, const float* a, const float* b, float* y,
+                   const float* bias, std::byte* scratch) {
+  SplitProduct(shape, a, b, scratch).run(y, bias);
+}
+
+}  // namespace hpdlf::codelets
+HWY_POP_ATTRIBUTES
+#else
+namespace hpdlf::codelets {
+bool is_for_split_product(const MatrixProductShape&) { return false; }
+std::int64_t split_product_scratch_bytes(const MatrixProductShape&) { return 0; }
+void split_product(const MatrixProductShape&, const float*, const float*, float*, const float*,
+                   std::byte*) {
+  throw std::logic_error("this processor has no tiles to multiply");
+}
+}  // namespace hpdlf::codelets
+#endif
