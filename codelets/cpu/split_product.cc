@@ -44,7 +44,8 @@ struct Scratch {
       : a(layout.add(blocking.rows / kPanel * blocking.panel_bytes() + kStepBytes)),
         b(layout.add(blocking.panel_bytes() + kStepBytes)),
         next_b(layout.add(blocking.panel_bytes() + kStepBytes)),
-        sums(layout.add(kPanel * kPanel * std::int64_t{sizeof(float)})) {}
+        sums(layout.add(2 * kSums * std::int64_t{sizeof(float)})) {}
+  static constexpr std::int64_t kSums = kPanel * kPanel;  ///< present and before
 };
 
 /// The compiler does not know what tile instructions read and write.
@@ -71,43 +72,99 @@ class Tiles {
   Tiles& operator=(const Tiles&) = delete;
 };
 
+/// Writes sums to y a row at a time.
+class Results {
+ public:
+  /// None.
+  Results() = default;
+  /// y (+)= sums (+ bias) of the rows and columns that y has of the 32 x 32.
+  Results(const float* sums, std::int64_t rows, std::int64_t columns, const float* bias, bool add,
+          float* y, std::int64_t y_row)
+      : sums_(sums), rows_(rows), columns_(columns), bias_(bias), add_(add), y_(y), y_row_(y_row) {}
+
+  [[nodiscard]] const float* sums() const { return sums_; }
+  HWY_INLINE void advance() {
+    if (row_ < rows_) store_row();
+  }
+  void finish() {
+    while (row_ < rows_) store_row();
+  }
+
+ private:
+  HWY_INLINE void store_row() {
+    for (std::int64_t j = 0; j < kPanel; j += kLanes) {
+      const __mmask16 mask = first(columns_ - j);
+      float* to = y_ + row_ * y_row_ + j;
+      __m512 sum = _mm512_load_ps(sums_ + row_ * kPanel + j);
+      if (bias_ != nullptr) sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, bias_ + j));
+      if (add_) sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, to));
+      _mm512_mask_storeu_ps(to, mask, sum);
+    }
+    ++row_;
+  }
+
+  const float* sums_ = nullptr;
+  std::int64_t rows_ = 0, columns_ = 0, row_ = 0;
+  const float* bias_ = nullptr;
+  bool add_ = false;
+  float* y_ = nullptr;
+  std::int64_t y_row_ = 0;
+};
+
+/// What goes on beside products, a little after every other one: the next panel of b is packed and the one after it fetched, the sums before
+/// are stored and the lines of the present ones fetched.
+struct Meanwhile {
+  static constexpr int kGaps = 12;  ///< of a step
+  static constexpr std::int64_t kPackingsAStep = 6, kFetchesAStep = 2;
+  PanelPacking packing;
+  Prefetcher panels, lines;
+  Results results;
+
+  /// In gap number kGap, and fetches a twelfth of the next step of a to L1: the last part first, as it is used.
+  template <int kGap>
+  HWY_INLINE void advance(const std::byte* next_a) {
+    constexpr int kGapsAPart = kGaps / kParts, kPart = kParts - 1 - kGap / kGapsAPart;
+    constexpr std::int64_t kBytes = kPartBytes / kGapsAPart;
+    prefetch_lines<kTileRowBytes, kBytes / kTileRowBytes>(next_a + kPart * kPartBytes +
+                                                          kGap % kGapsAPart * kBytes);
+    if constexpr (kGap % 2 == 0)
+      packing.advance();
+    else if constexpr (kGap % 6 == 1)
+      panels.advance();
+    else if constexpr (kGap % 6 == 3)
+      lines.advance();
+    else
+      results.advance();
+  }
+};
+
 // Tiles 0-3: sums of rows 0-15 and columns 0-15, 0-15 and 16-31, ..; 4-5: a part of a; 6-7: a part of b. Numbers of tiles are parts of
 // the instructions, hence macros.
 #define HPDLF_LOAD(tile, from, part, half) \
   _tile_loadd(tile, (from) + (part)*kPartBytes + (half)*kTileBytes, kTileRowBytes)
 // Multiplies, and loads each half of a, or of b, as soon as the present one has been multiplied.
-#define HPDLF_MULTIPLY_LOAD_A(from, part) \
-  _tile_dpbf16ps(0, 4, 6);                \
-  _tile_dpbf16ps(1, 4, 7);                \
-  HPDLF_LOAD(4, from, part, 0);           \
-  _tile_dpbf16ps(2, 5, 6);                \
-  _tile_dpbf16ps(3, 5, 7);                \
-  HPDLF_LOAD(5, from, part, 1)
-#define HPDLF_MULTIPLY_LOAD_B(from, part) \
-  _tile_dpbf16ps(0, 4, 6);                \
-  _tile_dpbf16ps(2, 5, 6);                \
-  HPDLF_LOAD(6, from, part, 0);           \
-  _tile_dpbf16ps(1, 4, 7);                \
-  _tile_dpbf16ps(3, 5, 7);                \
-  HPDLF_LOAD(7, from, part, 1)
-
-/// What goes on beside products: the next panel of b is packed and the one after it fetched, and what the products are stored to.
-struct Meanwhile {
-  PanelPacking packing;
-  Prefetcher panels, results;
-  HWY_INLINE void advance() {
-    packing.advance();
-    panels.advance();
-    results.advance();
-  }
-};
+#define HPDLF_MULTIPLY_LOAD_A(gap, from, part) \
+  _tile_dpbf16ps(0, 4, 6);                     \
+  _tile_dpbf16ps(1, 4, 7);                     \
+  HPDLF_LOAD(4, from, part, 0);                \
+  meanwhile.advance<gap>(next_a);              \
+  _tile_dpbf16ps(2, 5, 6);                     \
+  _tile_dpbf16ps(3, 5, 7);                     \
+  HPDLF_LOAD(5, from, part, 1);                \
+  meanwhile.advance<(gap) + 1>(next_a)
+#define HPDLF_MULTIPLY_LOAD_B(gap, from, part) \
+  _tile_dpbf16ps(0, 4, 6);                     \
+  _tile_dpbf16ps(2, 5, 6);                     \
+  HPDLF_LOAD(6, from, part, 0);                \
+  meanwhile.advance<gap>(next_a);              \
+  _tile_dpbf16ps(1, 4, 7);                     \
+  _tile_dpbf16ps(3, 5, 7);                     \
+  HPDLF_LOAD(7, from, part, 1);                \
+  meanwhile.advance<(gap) + 1>(next_a)
 
 /// sums[32][32] = the products of a panel of a and one of b.
 HWY_NOINLINE void multiply(const std::byte* a, const std::byte* b, std::int64_t steps, float* sums,
                            Meanwhile& meanwhile) {
-  const auto prefetch_part = [](const std::byte* from, int part) {
-    prefetch_lines<kTileRowBytes, kPartBytes / kTileRowBytes>(from + part * kPartBytes);
-  };
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
@@ -118,16 +175,12 @@ HWY_NOINLINE void multiply(const std::byte* a, const std::byte* b, std::int64_t 
   HPDLF_LOAD(7, b, 0, 1);
   for (std::int64_t i = 0; i < steps; ++i) {
     const std::byte *next_a = a + kStepBytes, *next_b = b + kStepBytes;
-    HPDLF_MULTIPLY_LOAD_A(a, 1);  // a3 b1
-    prefetch_part(next_a, 2);
-    HPDLF_MULTIPLY_LOAD_B(b, 1);  // a2 b1
-    meanwhile.advance();
-    prefetch_part(next_a, 1);
-    HPDLF_MULTIPLY_LOAD_A(a, 0);  // a2 b2
-    prefetch_part(next_a, 0);
-    HPDLF_MULTIPLY_LOAD_B(b, 2);       // a1 b2
-    HPDLF_MULTIPLY_LOAD_B(b, 0);       // a1 b3
-    HPDLF_MULTIPLY_LOAD_A(next_a, 2);  // a1 b1
+    HPDLF_MULTIPLY_LOAD_A(0, a, 1);        // a3 b1
+    HPDLF_MULTIPLY_LOAD_B(2, b, 1);        // a2 b1
+    HPDLF_MULTIPLY_LOAD_A(4, a, 0);        // a2 b2
+    HPDLF_MULTIPLY_LOAD_B(6, b, 2);        // a1 b2
+    HPDLF_MULTIPLY_LOAD_B(8, b, 0);        // a1 b3
+    HPDLF_MULTIPLY_LOAD_A(10, next_a, 2);  // a1 b1
     HPDLF_LOAD(6, next_b, 0, 0);
     HPDLF_LOAD(7, next_b, 0, 1);
     a = next_a;
@@ -143,22 +196,6 @@ HWY_NOINLINE void multiply(const std::byte* a, const std::byte* b, std::int64_t 
 #undef HPDLF_LOAD
 #undef HPDLF_MULTIPLY_LOAD_A
 #undef HPDLF_MULTIPLY_LOAD_B
-
-/// y (+)= sums (+ bias). @param rows, columns that y has of the 32 x 32
-HWY_NOINLINE void store(const float* sums, std::int64_t rows, std::int64_t columns,
-                        const float* bias, bool add, float* y, std::int64_t y_row) {
-  for (std::int64_t j = 0; j < columns; j += kLanes) {
-    const __mmask16 mask = first(columns - j);
-    const __m512 offset =
-        bias != nullptr ? _mm512_maskz_loadu_ps(mask, bias + j) : _mm512_setzero_ps();
-    for (std::int64_t i = 0; i < rows; ++i) {
-      float* to = y + i * y_row + j;
-      __m512 sum = _mm512_add_ps(_mm512_load_ps(sums + i * kPanel + j), offset);
-      if (add) sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, to));
-      _mm512_mask_storeu_ps(to, mask, sum);
-    }
-  }
-}
 
 /// A panel of b and a block of a that it is multiplied with. Panels in the inner loop, then terms, then rows.
 struct Turn {
@@ -179,21 +216,26 @@ class SplitProduct {
     const Scratch at(blocking_);
     std::byte *panel = scratch_ + at.b, *next_panel = scratch_ + at.next_b;
     PanelPacking(b_, 0, 0, terms({}), panel, 1).finish();
+    Results results;
     for (Turn turn; turn.row < s_.m;) {
       if (turn.column == 0) pack_block(turn);
-      const std::int64_t calls = parts_of(terms(turn), kStep) * parts_of(rows(turn), kPanel);
+      const std::int64_t steps = parts_of(terms(turn), kStep) * parts_of(rows(turn), kPanel);
       const Turn next = after(turn), after_next = after(next);
       Meanwhile meanwhile;
+      meanwhile.results = results;
       if (next.row < s_.m)
-        meanwhile.packing = {b_, next.column, next.term, terms(next), next_panel, calls};
+        meanwhile.packing = {b_,          next.column, next.term,
+                             terms(next), next_panel,  steps * Meanwhile::kPackingsAStep};
       if (after_next.row < s_.m) meanwhile.panels.add(panel_at(after_next));
-      meanwhile.panels.spread_over(calls);
-      order_memory();
+      meanwhile.panels.spread_over(steps * Meanwhile::kFetchesAStep);
       multiply_block(turn, panel, y, bias, meanwhile);
       meanwhile.packing.finish();
+      results = meanwhile.results;
+      order_memory();
       std::swap(panel, next_panel);
       turn = next;
     }
+    results.finish();
   }
 
  private:
@@ -225,6 +267,7 @@ class SplitProduct {
       pack_rows_panel(a_, t.row + r, t.term, terms(t), packed_rows(r));
   }
 
+  /// Leaves the last sums in meanwhile.results.
   void multiply_block(const Turn& t, const std::byte* panel, float* y, const float* bias,
                       Meanwhile& meanwhile) const {
     auto* sums = reinterpret_cast<float*>(scratch_ + Scratch(blocking_).sums);
@@ -233,11 +276,13 @@ class SplitProduct {
     for (std::int64_t r = 0; r < rows(t); r += kPanel) {
       const std::int64_t count = std::min(kPanel, rows(t) - r);
       float* to = y + (t.row + r) * s_.y_row + t.column;
-      meanwhile.results = {};
-      meanwhile.results.add(rows_at(to, count, s_.y_row, columns(t)));
-      meanwhile.results.spread_over(steps);
-      multiply(packed_rows(r), panel, steps, sums, meanwhile);
-      store(sums, count, columns(t), added, s_.sum || t.term > 0, to, s_.y_row);
+      meanwhile.lines = {};
+      meanwhile.lines.add(rows_at(to, count, s_.y_row, columns(t)));
+      meanwhile.lines.spread_over(steps * Meanwhile::kFetchesAStep);
+      float* at = meanwhile.results.sums() == sums ? sums + Scratch::kSums : sums;
+      multiply(packed_rows(r), panel, steps, at, meanwhile);
+      meanwhile.results.finish();
+      meanwhile.results = {at, count, columns(t), added, s_.sum || t.term > 0, to, s_.y_row};
     }
   }
 
