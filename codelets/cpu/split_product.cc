@@ -317,10 +317,9 @@ bool may_use_tiles() {
 
 }  // namespace
 
-bool is_for_split_product(const MatrixProductShape& s) {
+bool has_split_products() {
   static const bool may = may_use_tiles();
-  constexpr std::int64_t kFewest = 32;
-  return may && s.factors == DType::f32 && s.m >= kFewest && s.n >= kFewest && s.k >= kFewest;
+  return may;
 }
 
 std::int64_t split_product_scratch_bytes(const MatrixProductShape& shape) {
@@ -336,7 +335,7 @@ void split_product(const MatrixProductShape& shape, const float* a, const float*
 HWY_POP_ATTRIBUTES
 #else
 namespace hpdlf::codelets {
-bool is_for_split_product(const MatrixProductShape&) { return false; }
+bool has_split_products() { return false; }
 std::int64_t split_product_scratch_bytes(const MatrixProductShape&) { return 0; }
 void split_product(const MatrixProductShape&, const float*, const float*, float*, const float*,
                    std::byte*) {
@@ -344,3 +343,13 @@ void split_product(const MatrixProductShape&, const float*, const float*, float*
 }
 }  // namespace hpdlf::codelets
 #endif
+
+namespace hpdlf::codelets {
+
+bool is_for_split_product(const MatrixProductShape& s) {
+  constexpr std::int64_t kFewest = 128;  // or packing takes longer than what tiles save: measured
+  return has_split_products() && s.factors == DType::f32 && s.m >= kFewest && s.n >= kFewest &&
+         s.k >= kFewest;
+}
+
+}  // namespace hpdlf::codelets

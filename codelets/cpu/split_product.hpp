@@ -14,10 +14,12 @@
 
 namespace hpdlf::codelets {
 
-/// True where the processor has such a unit and it pays for f32 factors of this shape.
+/// True where the processor has such a unit.
+[[nodiscard]] bool has_split_products();
+/// True if it has and they pay for this shape.
 [[nodiscard]] bool is_for_split_product(const MatrixProductShape& shape);
 [[nodiscard]] std::int64_t split_product_scratch_bytes(const MatrixProductShape& shape);
-/// Only if is_for_split_product(). @param bias nullptr: none. @param scratch 64-byte aligned
+/// Any shape of f32 factors. Only if has_split_products(). @param bias nullptr: none. @param scratch 64-byte aligned
 void split_product(const MatrixProductShape& shape, const float* a, const float* b, float* y,
                    const float* bias, std::byte* scratch);
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/philox.hpp"
+#include "codelets/cpu/split_product.hpp"
 
 namespace hpdlf::codelets {
 namespace {
@@ -24,18 +25,36 @@ std::vector<float> drawn(std::int64_t rows, std::int64_t columns, const MatrixSt
   return values;
 }
 
+/// 64-byte aligned memory of its own.
+class Scratch {
+ public:
+  explicit Scratch(std::int64_t bytes) : memory_(static_cast<std::size_t>(bytes) + 64) {}
+  std::byte* data() {
+    return memory_.data() + (64 - reinterpret_cast<std::uintptr_t>(memory_.data()) % 64);
+  }
+
+ private:
+  std::vector<std::byte> memory_;
+};
+
+using Multiply = void (*)(const MatrixProductShape&, const std::vector<float>& a,
+                          const std::vector<float>& b, std::vector<float>& y, const float* bias);
+
 void multiply(const MatrixProductShape& s, const std::vector<float>& a, const std::vector<float>& b,
               std::vector<float>& y, const float* bias) {
   const MatrixProduct product(s);
-  std::vector<std::byte> scratch(static_cast<std::size_t>(product.scratch_bytes()) + 64);
-  const auto address = reinterpret_cast<std::uintptr_t>(scratch.data());
-  product(a.data(), b.data(), y.data(), scratch.data() + (64 - address % 64), bias);
+  product(a.data(), b.data(), y.data(), Scratch(product.scratch_bytes()).data(), bias);
+}
+
+void multiply_split(const MatrixProductShape& s, const std::vector<float>& a,
+                    const std::vector<float>& b, std::vector<float>& y, const float* bias) {
+  split_product(s, a.data(), b.data(), y.data(), bias,
+                Scratch(split_product_scratch_bytes(s)).data());
 }
 
 class MatrixProductTest : public testing::TestWithParam<Case> {};
 
-TEST_P(MatrixProductTest, IsTheProductAndWritesNothingElse) {
-  const MatrixProductShape& s = GetParam().shape;
+void check_product(const MatrixProductShape& s, const Multiply multiply) {
   const std::vector<float> a = drawn(s.m, s.k, s.a, 1), b = drawn(s.k, s.n, s.b, 2);
   const std::vector<float> before = drawn(s.m, s.y_row, {s.y_row, 1}, 3);
   const std::vector<float> bias = drawn(1, s.n, {s.n, 1}, 4);
@@ -60,8 +79,17 @@ TEST_P(MatrixProductTest, IsTheProductAndWritesNothingElse) {
     }
 }
 
-// The first three are for sgemm: 1024 floats are a page, and a piece of b is 256 x 768. On AMX all but the last are for split_product():
-// panels of 32 x 32, of at most 512 rows of a and 131072 elements at a time.
+TEST_P(MatrixProductTest, IsTheProductAndWritesNothingElse) {
+  check_product(GetParam().shape, multiply);
+}
+
+TEST_P(MatrixProductTest, IsSoOnTilesOfBf16) {
+  if (!has_split_products()) GTEST_SKIP() << "this processor has no tiles";
+  check_product(GetParam().shape, multiply_split);
+}
+
+// The first three are for sgemm: 1024 floats are a page, and a piece of b is 256 x 768. split_product()
+// takes panels of 32 x 32, of at most 512 rows of a and 131072 elements at a time.
 INSTANTIATE_TEST_SUITE_P(
     Shapes, MatrixProductTest,
     testing::Values(
@@ -117,9 +145,10 @@ double error_of(const MatrixProductShape& s, const std::vector<float>& a,
   return std::sqrt(squares / static_cast<double>(s.m * s.n));
 }
 
-// However a product is formed (three bf16 a factor on AMX), it is one of f32: as exact as the sum of rounded f32 products, term by term.
+// However a product is formed (three bf16 a factor on tiles), it is one of f32: as exact as the sum of rounded f32 products, term by term.
 TEST(MatrixProduct, IsAsExactAsF32) {
-  const MatrixProductShape s{.m = 64, .n = 96, .k = 768, .a = {768, 1}, .b = {96, 1}, .y_row = 96};
+  const MatrixProductShape s{
+      .m = 128, .n = 128, .k = 768, .a = {768, 1}, .b = {128, 1}, .y_row = 128};
   std::vector<float> a = drawn(s.m, s.k, s.a, 1), b = drawn(s.k, s.n, s.b, 2);
   // Factors of very different size, whose sums hold no more than the largest products' bits.
   for (std::size_t i = 0; i < a.size(); ++i) a[i] = std::ldexp(a[i], static_cast<int>(i % 40) - 20);
