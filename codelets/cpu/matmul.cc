@@ -1,8 +1,9 @@
-// MatMul and Gemm by oneDNN, one thread a tile. Strides and transpositions are oneDNN's own; only operands of a type that the
-// processor does not multiply, and results that need a second pass, go through the workspace.
+// MatMul and Gemm, one thread a tile: by oneDNN, or matrix by matrix where MatrixProduct is faster. Strides and transpositions are theirs;
+// only operands of a type that the processor does not multiply, and results that need a second pass, go through the workspace.
 // SPDX-License-Identifier: Apache-2.0
 #include <bit>
 
+#include "codelets/cpu/matrix_product.hpp"
 #include "codelets/cpu/onednn.hpp"
 #include "codelets/cpu/workspace_layout.hpp"
 #include "codelets/kernel.hpp"
@@ -221,11 +222,71 @@ std::size_t matmul_workspace(const KernelArgs& args) {
   return Call(problem_of(args)).layout.bytes();
 }
 
+// ---- matrix by matrix
+
+MatrixStrides strides_of_matrix(const TensorView& view) {
+  return {view.strides[view.rank() - 2], view.strides[view.rank() - 1]};
+}
+
+/// Each of the matrices of a problem that is_one_by_one().
+MatrixProductShape shape_of_matrix(const Problem& p) {
+  const int rows = p.y.rank() - 2, columns = p.y.rank() - 1;
+  return {.m = p.y.extents[rows],
+          .n = p.y.extents[columns],
+          .k = p.a.extents[columns],
+          .a = strides_of_matrix(p.a),
+          .b = strides_of_matrix(p.b),
+          .y_row = p.y.strides[rows],
+          .sum = p.accumulate,
+          .bias = p.has_c};
+}
+
+/// Where the i-th matrix of y finds its own, in elements; one that is broadcast is everyone's.
+std::int64_t offset_of_matrix(const TensorView& view, const Extents& y, std::int64_t i) {
+  std::int64_t offset = 0;
+  for (int d = view.rank() - 3; d >= 0; i /= y[d--])
+    if (view.extents[d] > 1) offset += i % y[d] * view.strides[d];
+  return offset;
+}
+
+bool is_one_by_one(const KernelArgs& args) {
+  const Problem p = problem_of(args);
+  const auto is_f32 = [](const TensorView& v) { return v.dtype == DType::f32; };
+  const auto is_dense = [](const TensorView& v) { return v.strides.back() == 1; };
+  const auto is_matrix = [&](const TensorView& v) {
+    return is_f32(v) && (is_dense(v) || v.strides[v.rank() - 2] == 1);
+  };
+  return !p.has_post_operations() && is_matrix(p.a) && is_matrix(p.b) && is_f32(p.y) &&
+         is_dense(p.y) && (!p.has_c || (is_f32(p.c) && is_dense(p.c))) &&
+         beats_onednn(shape_of_matrix(p));
+}
+
+void run_one_by_one(const KernelArgs& args) {
+  const Problem p = problem_of(args);
+  const MatrixProduct product(shape_of_matrix(p));
+  const Extents& y = p.y.extents;
+  const std::int64_t matrices = p.y.elements() / (y[p.y.rank() - 1] * y[p.y.rank() - 2]);
+  for (std::int64_t i = 0; i < matrices; ++i) {
+    const auto at = [&](const TensorView& v) { return v.as<float>() + offset_of_matrix(v, y, i); };
+    product(at(p.a), at(p.b), at(p.y), args.workspace.data(), p.has_c ? at(p.c) : nullptr);
+  }
+}
+
+std::size_t one_by_one_workspace(const KernelArgs& args) {
+  return static_cast<std::size_t>(MatrixProduct(shape_of_matrix(problem_of(args))).scratch_bytes());
+}
+
 }  // namespace
 
 void register_matmul_cpu(KernelRegistry& registry) {
-  for (const char* op : {"MatMul", "Gemm"})
+  for (const char* op : {"MatMul", "Gemm"}) {
+    registry.add({.op = op,
+                  .variant = "matrices",
+                  .run = run_one_by_one,
+                  .supports = is_one_by_one,
+                  .workspace = one_by_one_workspace});
     registry.add({.op = op, .variant = "onednn", .run = run_matmul, .workspace = matmul_workspace});
+  }
 }
 
 }  // namespace hpdlf::codelets

@@ -123,9 +123,13 @@ void multiply_f32(const MatrixProductShape& s, const float* a, const float* b, f
 
 }  // namespace
 
+bool beats_onednn(const MatrixProductShape& s) {
+  return is_for_split_product(s) || is_for_sgemm(s);
+}
+
 MatrixProduct::MatrixProduct(const MatrixProductShape& shape) : shape_(shape) {
   const MatrixProductShape s = computed(shape);
-  if (!is_for_split_product(s) && !is_for_sgemm(s))
+  if (!beats_onednn(s))
     product_ = &onednn::primitive_for(key_of(s), [&] { return make_product(s); });
 }
 

@@ -25,6 +25,9 @@ struct MatrixProductShape {
   DType result = DType::f32;   ///< of y: f32, or bf16 if the factors are
 };
 
+/// True if a MatrixProduct is faster than oneDNN's primitive is, not that primitive itself.
+[[nodiscard]] bool beats_onednn(const MatrixProductShape& shape);
+
 class MatrixProduct {
  public:
   /// Finds or makes the primitive. @throws LibraryError.

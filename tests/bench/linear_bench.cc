@@ -1,5 +1,5 @@
-// GFLOP/s of the kernels of fully connected layers on GPT-2 124M's shapes, whole and cut by tokens or by outputs, through the kernel
-// registry as in training. By processor time, so that other programs disturb less. The weights are read from memory, as in a step.
+// GFLOP/s of the kernels of fully connected layers on GPT-2 124M's shapes, whole and cut by tokens or by outputs, and of MatMul as ONNX
+// models have them, through the kernel registry as in training. By processor time, so that other programs disturb less. The weights are read from memory, as in a step.
 //
 //   linear_bench --benchmark_filter='LinearGradInput/fc'
 #include <array>
@@ -21,13 +21,15 @@ constexpr std::array<Layer, 4> kLayers = {
 void run_layer(benchmark::State& state, const std::string& op, const Layer& layer,
                std::int64_t rows) {
   const Extents x{rows, layer.in}, w{layer.out, layer.in}, y{rows, layer.out};
-  const std::array<Extents, 2> in = op == "Linear"            ? std::array{x, w}
+  const std::array<Extents, 2> in = op == "MatMul"   ? std::array{x, Extents{layer.in, layer.out}}
+                                    : op == "Linear" ? std::array{x, w}
                                     : op == "LinearGradInput" ? std::array{y, w}
                                                               : std::array{y, x};
-  const Extents out = op == "Linear" ? y : op == "LinearGradInput" ? x : w;
+  const Extents out = op == "Linear" || op == "MatMul" ? y : op == "LinearGradInput" ? x : w;
   constexpr std::int64_t kF32 = sizeof(float);
   Pool pool((in[0].elements() + in[1].elements() + out.elements()) * kF32);
-  const Attrs attrs{{"contracted", std::int64_t{1}}};
+  const Attrs attrs{
+      {"contracted", std::int64_t{1}}, {"trans_a", std::int64_t{0}}, {"trans_b", std::int64_t{0}}};
   std::array<TensorView, 2> inputs;
   std::array<TensorView, 1> outputs;
   const auto place = [&] {
@@ -45,7 +47,7 @@ void run_layer(benchmark::State& state, const std::string& op, const Layer& laye
 }
 
 void register_layers() {
-  for (const char* op : {"Linear", "LinearGradInput", "LinearGradWeight"})
+  for (const char* op : {"Linear", "LinearGradInput", "LinearGradWeight", "MatMul"})
     for (const Layer& layer : kLayers)
       for (const std::int64_t rows : {128, 256, 512})
         benchmark::RegisterBenchmark(

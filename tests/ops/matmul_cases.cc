@@ -59,13 +59,20 @@ OpCase product_case(const std::string& op, const Product& p, bool trans_a, bool 
   return c;
 }
 
+/// Finite differences of many elements take long.
+OpCase without_gradient(OpCase c) {
+  c.differentiate = {};
+  return c;
+}
+
 OpCase gemm_case(const std::string& name, const Extents& c_extents, double alpha, double beta,
-                 bool trans_a, bool trans_b) {
-  OpCase c = product_case("Gemm", {.name = name, .m = 13, .k = 7, .n = 9}, trans_a, trans_b);
+                 bool trans_a, bool trans_b, Product p = {.m = 13, .k = 7, .n = 9}) {
+  p.name = name;
+  OpCase c = product_case("Gemm", p, trans_a, trans_b);
   c.attrs.set("alpha", alpha);
   c.attrs.set("beta", beta);
   c.inputs.push_back({.extents = c_extents});
-  c.terms = 8;
+  c.terms = p.k + 1;
   if (beta != 0) c.differentiate = {0, 1, 2};
   return c;
 }
@@ -119,6 +126,19 @@ std::vector<OpCase> matmul_cases() {
     }
   cases.push_back(
       product_case("MatMul", {.name = "column_31x8x1", .m = 31, .k = 8, .n = 1}, false, false));
+  // Large enough to be multiplied matrix by matrix.
+  for (const bool trans_b : {false, true})
+    cases.push_back(without_gradient(product_case(
+        "MatMul", {.name = "batch2_129x130x260", .leading = {2}, .m = 129, .k = 130, .n = 260},
+        false, trans_b)));
+  cases.push_back(without_gradient(product_case(
+      "MatMul",
+      {.name = "one_b_2x70x128x257", .leading = {2}, .m = 70, .k = 128, .n = 257, .one_b = true},
+      false, true)));
+  cases.push_back(without_gradient(
+      product_case("MatMul", {.name = "200x128x256", .m = 200, .k = 128, .n = 256}, true, false)));
+  cases.push_back(without_gradient(
+      gemm_case("large_bias", {256}, 1, 1, false, true, {.m = 128, .k = 128, .n = 256})));
   cases.push_back(product_case("Gemm", {.name = "no_c", .m = 6, .k = 5, .n = 7}, false, true));
   cases.push_back(gemm_case("row_c", {1, 9}, 1, 1, false, true));
   cases.push_back(gemm_case("whole_c", {13, 9}, 1, 1, false, false));
