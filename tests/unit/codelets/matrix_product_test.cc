@@ -162,5 +162,23 @@ TEST(MatrixProduct, IsAsExactAsF32) {
   EXPECT_LE(error_of(s, a, b, y), error_of(s, a, b, plain));
 }
 
+// A thread has one configuration of tiles, which oneDNN's bf16 products and ours set up for themselves.
+TEST(MatrixProduct, TilesAreNotLeftToOthers) {
+  const MatrixProductShape f32{
+      .m = 128, .n = 128, .k = 128, .a = {128, 1}, .b = {128, 1}, .y_row = 128};
+  MatrixProductShape bf16 = f32;
+  bf16.factors = DType::bf16;
+  const std::vector<float> a = drawn(128, 128, f32.a, 1), b = drawn(128, 128, f32.b, 2);
+  const std::vector<bfloat16> narrow_a(a.begin(), a.end()), narrow_b(b.begin(), b.end());
+  const MatrixProduct product(bf16);
+  Scratch scratch(product.scratch_bytes());
+  std::vector<float> first(a.size()), second(a.size()), between(a.size());
+  product(narrow_a.data(), narrow_b.data(), first.data(), scratch.data());
+  multiply(f32, a, b, between, nullptr);
+  product(narrow_a.data(), narrow_b.data(), second.data(), scratch.data());
+  EXPECT_EQ(first, second);
+  for (std::size_t i = 0; i < first.size(); ++i) ASSERT_NEAR(first[i], between[i], 0.05) << i;
+}
+
 }  // namespace
 }  // namespace hpdlf::codelets
