@@ -15,6 +15,7 @@
 #include <array>
 #include <utility>
 
+#include "codelets/cpu/blocks.hpp"
 #include "codelets/cpu/conv_problem.hpp"
 #include "codelets/cpu/prefetch.hpp"
 #include "hwy/foreach_target.h"
@@ -83,7 +84,7 @@ class ChannelPass {
   ChannelPass(const ConvProblem& p, std::int64_t c0, float* buffer)
       : p_(p), c0_(c0), buffer_(buffer) {
     const std::int64_t most = kAccumulators / kVectors;
-    blocks_ = (p.k + most - 1) / most;
+    blocks_ = blocks_of(p.k, most);
     block_floats_ = p.taps() * most * kChannels;
     // Longer strips amortise the sums' way through memory; more rows than that only need more cache.
     constexpr std::int64_t kStrip = 192;
@@ -92,7 +93,7 @@ class ChannelPass {
 
   void run() {
     const std::int64_t most = std::max<std::int64_t>(1, kGradWeightBufferFloats / block_floats_);
-    const std::int64_t passes = (blocks_ + most - 1) / most;
+    const std::int64_t passes = blocks_of(blocks_, most);
     for (std::int64_t i = 0; i < passes; ++i) {
       const Range blocks{cut(blocks_, passes, i), cut(blocks_, passes, i + 1)};
       std::fill_n(buffer_, blocks.size() * block_floats_, 0.0F);

@@ -244,8 +244,10 @@ MatrixProductShape shape_of_matrix(const Problem& p) {
 /// Where the i-th matrix of y finds its own, in elements; one that is broadcast is everyone's.
 std::int64_t offset_of_matrix(const TensorView& view, const Extents& y, std::int64_t i) {
   std::int64_t offset = 0;
-  for (int d = view.rank() - 3; d >= 0; i /= y[d--])
+  for (int d = view.rank() - 3; d >= 0; --d) {
     if (view.extents[d] > 1) offset += i % y[d] * view.strides[d];
+    i /= y[d];
+  }
   return offset;
 }
 

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "codelets/cpu/blocks.hpp"
+
 namespace hpdlf::codelets {
 
 /// Lines `stride` elements apart, to the first level.
@@ -54,7 +56,7 @@ class Prefetcher {
   }
   /// So that `calls` calls of advance() cover all that was added.
   void spread_over(std::int64_t calls) {
-    step_ = (left_ + calls - 1) / std::max<std::int64_t>(1, calls);
+    step_ = blocks_of(left_, std::max<std::int64_t>(1, calls));
   }
 
   void advance() {
@@ -77,7 +79,7 @@ class Prefetcher {
  private:
   static constexpr std::int64_t kLineBytes = 64;
   static std::int64_t lines_of(const RowsToPrefetch& r) {
-    return (r.row_bytes + kLineBytes - 1) / kLineBytes;
+    return blocks_of(r.row_bytes, kLineBytes);
   }
   void next_row(const RowsToPrefetch& r) {
     line_ = 0;

@@ -2,9 +2,12 @@
 // with all of them.
 #include "codelets/cpu/split_product.hpp"
 
+#include <algorithm>
 #include <hwy/base.h>
-#include <stdexcept>
+#include <utility>
 
+#include "base/error.hpp"
+#include "codelets/cpu/blocks.hpp"
 #include "codelets/cpu/onednn.hpp"
 #include "codelets/cpu/prefetch.hpp"
 #include "codelets/cpu/workspace_layout.hpp"
@@ -20,10 +23,9 @@ HWY_PUSH_ATTRIBUTES("avx512f,avx512bw,avx512vl,avx512dq,amx-tile,amx-bf16")
 namespace hpdlf::codelets {
 namespace {
 
-constexpr std::int64_t parts_of(std::int64_t n, std::int64_t size) { return (n + size - 1) / size; }
-/// At most `most` and a multiple of `unit`, such that the parts of `all` are of about equal size.
-constexpr std::int64_t even_part(std::int64_t all, std::int64_t most, std::int64_t unit) {
-  return parts_of(parts_of(all, parts_of(all, most)), unit) * unit;
+/// As even(), a multiple of `unit`.
+constexpr std::int64_t even_blocks(std::int64_t all, std::int64_t most, std::int64_t unit) {
+  return blocks_of(even(all, most), unit) * unit;
 }
 
 /// Rows of a and terms that are packed at a time.
@@ -32,7 +34,8 @@ struct Blocking {
   static constexpr std::int64_t kElements = std::int64_t{1} << 17;  ///< 768 KiB when packed
   std::int64_t rows, terms;
   explicit Blocking(const MatrixProductShape& s)
-      : rows(even_part(s.m, kMostRows, kPanel)), terms(even_part(s.k, kElements / rows, kStep)) {}
+      : rows(even_blocks(s.m, kMostRows, kPanel)),
+        terms(even_blocks(s.k, kElements / rows, kStep)) {}
   [[nodiscard]] std::int64_t panel_bytes() const { return terms / kStep * kStepBytes; }
 };
 
@@ -142,25 +145,18 @@ struct Meanwhile {
 // the instructions, hence macros.
 #define HPDLF_LOAD(tile, from, part, half) \
   _tile_loadd(tile, (from) + (part)*kPartBytes + (half)*kTileBytes, kTileRowBytes)
-// Multiplies, and loads each half of a, or of b, as soon as the present one has been multiplied.
-#define HPDLF_MULTIPLY_LOAD_A(gap, from, part) \
-  _tile_dpbf16ps(0, 4, 6);                     \
-  _tile_dpbf16ps(1, 4, 7);                     \
-  HPDLF_LOAD(4, from, part, 0);                \
-  meanwhile.advance<gap>(next_a);              \
-  _tile_dpbf16ps(2, 5, 6);                     \
-  _tile_dpbf16ps(3, 5, 7);                     \
-  HPDLF_LOAD(5, from, part, 1);                \
-  meanwhile.advance<(gap) + 1>(next_a)
-#define HPDLF_MULTIPLY_LOAD_B(gap, from, part) \
-  _tile_dpbf16ps(0, 4, 6);                     \
-  _tile_dpbf16ps(2, 5, 6);                     \
-  HPDLF_LOAD(6, from, part, 0);                \
-  meanwhile.advance<gap>(next_a);              \
-  _tile_dpbf16ps(1, 4, 7);                     \
-  _tile_dpbf16ps(3, 5, 7);                     \
-  HPDLF_LOAD(7, from, part, 1);                \
-  meanwhile.advance<(gap) + 1>(next_a)
+// Two multiplications, each the number of the sum and those of the parts; what they need no longer is loaded anew, half by half.
+#define HPDLF_MULTIPLY(gap, first, second, loaded, from, part, half) \
+  _tile_dpbf16ps first;                                              \
+  _tile_dpbf16ps second;                                             \
+  HPDLF_LOAD(loaded, from, part, half);                              \
+  meanwhile.advance<gap>(next_a)
+#define HPDLF_MULTIPLY_LOAD_A(gap, from, part)                 \
+  HPDLF_MULTIPLY(gap, (0, 4, 6), (1, 4, 7), 4, from, part, 0); \
+  HPDLF_MULTIPLY((gap) + 1, (2, 5, 6), (3, 5, 7), 5, from, part, 1)
+#define HPDLF_MULTIPLY_LOAD_B(gap, from, part)                 \
+  HPDLF_MULTIPLY(gap, (0, 4, 6), (2, 5, 6), 6, from, part, 0); \
+  HPDLF_MULTIPLY((gap) + 1, (1, 4, 7), (3, 5, 7), 7, from, part, 1)
 
 /// sums[32][32] = the products of a panel of a and one of b.
 HWY_NOINLINE void multiply(const std::byte* a, const std::byte* b, std::int64_t steps, float* sums,
@@ -194,6 +190,7 @@ HWY_NOINLINE void multiply(const std::byte* a, const std::byte* b, std::int64_t 
   order_memory();
 }
 #undef HPDLF_LOAD
+#undef HPDLF_MULTIPLY
 #undef HPDLF_MULTIPLY_LOAD_A
 #undef HPDLF_MULTIPLY_LOAD_B
 
@@ -209,17 +206,17 @@ class SplitProduct {
         a_{a, shape.m, shape.k, shape.a},
         b_{b, shape.k, shape.n, shape.b},
         blocking_(shape),
+        at_(blocking_),
         scratch_(scratch) {}
 
   void run(float* y, const float* bias) const {
     const Tiles tiles;
-    const Scratch at(blocking_);
-    std::byte *panel = scratch_ + at.b, *next_panel = scratch_ + at.next_b;
+    std::byte *panel = scratch_ + at_.b, *next_panel = scratch_ + at_.next_b;
     PanelPacking(b_, 0, 0, terms({}), panel, 1).finish();
     Results results;
     for (Turn turn; turn.row < s_.m;) {
       if (turn.column == 0) pack_block(turn);
-      const std::int64_t steps = parts_of(terms(turn), kStep) * parts_of(rows(turn), kPanel);
+      const std::int64_t steps = blocks_of(terms(turn), kStep) * blocks_of(rows(turn), kPanel);
       const Turn next = after(turn), after_next = after(next);
       Meanwhile meanwhile;
       meanwhile.results = results;
@@ -259,7 +256,7 @@ class SplitProduct {
     return t;
   }
   [[nodiscard]] std::byte* packed_rows(std::int64_t row) const {
-    return scratch_ + Scratch(blocking_).a + row / kPanel * blocking_.panel_bytes();
+    return scratch_ + at_.a + row / kPanel * blocking_.panel_bytes();
   }
 
   void pack_block(const Turn& t) const {
@@ -270,9 +267,9 @@ class SplitProduct {
   /// Leaves the last sums in meanwhile.results.
   void multiply_block(const Turn& t, const std::byte* panel, float* y, const float* bias,
                       Meanwhile& meanwhile) const {
-    auto* sums = reinterpret_cast<float*>(scratch_ + Scratch(blocking_).sums);
+    auto* sums = reinterpret_cast<float*>(scratch_ + at_.sums);
     const float* added = bias != nullptr && t.term == 0 ? bias + t.column : nullptr;
-    const std::int64_t steps = parts_of(terms(t), kStep);
+    const std::int64_t steps = blocks_of(terms(t), kStep);
     for (std::int64_t r = 0; r < rows(t); r += kPanel) {
       const std::int64_t count = std::min(kPanel, rows(t) - r);
       float* to = y + (t.row + r) * s_.y_row + t.column;
@@ -305,6 +302,7 @@ class SplitProduct {
   const MatrixProductShape& s_;
   Matrix a_, b_;
   Blocking blocking_;
+  Scratch at_;
   std::byte* scratch_;
 };
 
@@ -339,7 +337,7 @@ bool has_split_products() { return false; }
 std::int64_t split_product_scratch_bytes(const MatrixProductShape&) { return 0; }
 void split_product(const MatrixProductShape&, const float*, const float*, float*, const float*,
                    std::byte*) {
-  throw std::logic_error("this processor has no tiles to multiply");
+  HPDLF_ASSERT(has_split_products(), "this processor has no tiles to multiply");
 }
 }  // namespace hpdlf::codelets
 #endif

@@ -157,7 +157,7 @@ class PanelPacking {
       : b_(b.has_dense_rows() ? b : b.transposed()),
         column_(column),
         term_(term),
-        blocks_((terms + kStep - 1) / kStep * kBlocksAStep),
+        blocks_(blocks_of(terms, kStep) * kBlocksAStep),
         is_transposed_(!b.has_dense_rows()),
         pieces_a_block_(is_transposed_ ? 4 + kPairs : kPairs),
         calls_(calls),

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "codelets/cpu/blocks.hpp"
 #include "codelets/cpu/cache_size.hpp"
 #include "codelets/cpu/conv_tile.hpp"
 #include "codelets/kernel.hpp"
@@ -21,14 +22,6 @@ inline constexpr std::int64_t kMostTaps = 16;         ///< along D, where the al
 inline constexpr std::int64_t kFewTiles = 28;         ///< use a line of weights before it leaves L1
 inline constexpr std::int64_t kCachedBytes = std::int64_t{1}
                                              << 19;  ///< a share of L2 for what a block transforms
-
-[[nodiscard]] constexpr std::int64_t blocks_of(std::int64_t n, std::int64_t size) {
-  return (n + size - 1) / size;
-}
-/// At most `most`, such that the parts of `all` are of about equal size.
-[[nodiscard]] constexpr std::int64_t even(std::int64_t all, std::int64_t most) {
-  return blocks_of(all, blocks_of(all, most));
-}
 
 /// What is done to x while it is read: z = (x - shift) * scale + offset, negative z times `slope`; nothing where shift is nullptr.
 struct Normalization {

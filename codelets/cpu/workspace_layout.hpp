@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "codelets/cpu/blocks.hpp"
+
 namespace hpdlf::codelets {
 
 /// Parts one after the other, each on a cache line of its own.
@@ -12,7 +14,7 @@ class WorkspaceLayout {
   /// Offset of a new part of `bytes` bytes.
   std::int64_t add(std::int64_t bytes) {
     const std::int64_t at = bytes_;
-    bytes_ += (bytes + kLine - 1) / kLine * kLine;
+    bytes_ += blocks_of(bytes, kLine) * kLine;
     return at;
   }
   [[nodiscard]] std::size_t bytes() const { return static_cast<std::size_t>(bytes_); }

@@ -1,5 +1,6 @@
 // GFLOP/s of the kernels of fully connected layers on GPT-2 124M's shapes, whole and cut by tokens or by outputs, and of MatMul as ONNX
-// models have them, through the kernel registry as in training. By processor time, so that other programs disturb less. The weights are read from memory, as in a step.
+// models have them, through the kernel registry as in training. By processor time, so that other programs disturb less. The weights are
+// read from memory, as in a step.
 //
 //   linear_bench --benchmark_filter='LinearGradInput/fc'
 #include <array>

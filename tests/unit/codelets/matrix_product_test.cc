@@ -25,10 +25,11 @@ std::vector<float> drawn(std::int64_t rows, std::int64_t columns, const MatrixSt
   return values;
 }
 
-/// 64-byte aligned memory of its own.
+/// 64-byte aligned memory of its own; NaN, so that what is read before it is written shows.
 class Scratch {
  public:
-  explicit Scratch(std::int64_t bytes) : memory_(static_cast<std::size_t>(bytes) + 64) {}
+  explicit Scratch(std::int64_t bytes)
+      : memory_(static_cast<std::size_t>(bytes) + 64, std::byte{0xff}) {}
   std::byte* data() {
     return memory_.data() + (64 - reinterpret_cast<std::uintptr_t>(memory_.data()) % 64);
   }
@@ -52,6 +53,19 @@ void multiply_split(const MatrixProductShape& s, const std::vector<float>& a,
                 Scratch(split_product_scratch_bytes(s)).data());
 }
 
+/// Element (m, n) of the product, in double precision.
+double exact(const MatrixProductShape& s, const std::vector<float>& a, const std::vector<float>& b,
+             std::int64_t m, std::int64_t n) {
+  const auto at = [](const std::vector<float>& matrix, const MatrixStrides& strides, std::int64_t i,
+                     std::int64_t j) {
+    return static_cast<double>(
+        matrix[static_cast<std::size_t>(i * strides.row + j * strides.column)]);
+  };
+  double sum = 0;
+  for (std::int64_t k = 0; k < s.k; ++k) sum += at(a, s.a, m, k) * at(b, s.b, k, n);
+  return sum;
+}
+
 class MatrixProductTest : public testing::TestWithParam<Case> {};
 
 void check_product(const MatrixProductShape& s, const Multiply multiply) {
@@ -61,20 +75,16 @@ void check_product(const MatrixProductShape& s, const Multiply multiply) {
   std::vector<float> y = before;
   multiply(s, a, b, y, s.bias ? bias.data() : nullptr);
 
-  const auto at = [](std::int64_t i, std::int64_t j, const MatrixStrides& strides) {
-    return static_cast<std::size_t>(i * strides.row + j * strides.column);
-  };
   for (std::int64_t m = 0; m < s.m; ++m)
     for (std::int64_t n = 0; n < s.y_row; ++n) {
-      const std::size_t i = at(m, n, {s.y_row, 1});
+      const auto i = static_cast<std::size_t>(m * s.y_row + n);
       if (n >= s.n) {
         ASSERT_EQ(y[i], before[i]) << m << ", " << n;
         continue;
       }
-      double sum = s.sum ? static_cast<double>(before[i]) : 0;
+      double sum = exact(s, a, b, m, n);
+      if (s.sum) sum += static_cast<double>(before[i]);
       if (s.bias) sum += static_cast<double>(bias[static_cast<std::size_t>(n)]);
-      for (std::int64_t k = 0; k < s.k; ++k)
-        sum += static_cast<double>(a[at(m, k, s.a)]) * static_cast<double>(b[at(k, n, s.b)]);
       ASSERT_NEAR(static_cast<double>(y[i]), sum, 2e-5) << m << ", " << n;
     }
 }
@@ -135,11 +145,8 @@ double error_of(const MatrixProductShape& s, const std::vector<float>& a,
   double squares = 0;
   for (std::int64_t m = 0; m < s.m; ++m)
     for (std::int64_t n = 0; n < s.n; ++n) {
-      double sum = 0;
-      for (std::int64_t k = 0; k < s.k; ++k)
-        sum += static_cast<double>(a[static_cast<std::size_t>(m * s.k + k)]) *
-               static_cast<double>(b[static_cast<std::size_t>(k * s.n + n)]);
-      const double error = static_cast<double>(y[static_cast<std::size_t>(m * s.n + n)]) - sum;
+      const double error =
+          static_cast<double>(y[static_cast<std::size_t>(m * s.n + n)]) - exact(s, a, b, m, n);
       squares += error * error;
     }
   return std::sqrt(squares / static_cast<double>(s.m * s.n));
