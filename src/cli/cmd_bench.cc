@@ -9,6 +9,7 @@
 
 #include "apps/bench/step.hpp"
 #include "cli/commands.hpp"
+#include "cli/positive.hpp"
 
 namespace hpdlf::cli {
 namespace {
@@ -113,16 +114,13 @@ void add_step(CLI::App& bench, Action& action) {
       "pass the peak.\nscripts/compare_pytorch.sh runs PyTorch beside it.";
   cmd->footer(footer);
   cmd->add_option("--net", request.net, "Which net, see below")->required();
-  cmd->add_option("--size", request.size.size, "Voxels along each axis")
-      ->check(CLI::PositiveNumber);
-  cmd->add_option("--batch", request.size.batch, "Samples a step")->check(CLI::PositiveNumber);
-  cmd->add_option("--seq", request.size.seq, "Tokens of a sequence (gpt2)")
-      ->check(CLI::PositiveNumber);
+  cmd->add_option("--size", request.size.size, "Voxels along each axis")->check(positive());
+  cmd->add_option("--batch", request.size.batch, "Samples a step")->check(positive());
+  cmd->add_option("--seq", request.size.seq, "Tokens of a sequence (gpt2)")->check(positive());
   cmd->add_option("--dtype", request.dtype, "f32 or bf16")->capture_default_str();
-  cmd->add_option("--threads", request.threads, "Workers (default: one a core)")
-      ->check(CLI::PositiveNumber);
+  cmd->add_option("--threads", request.threads, "Workers (default: one a core)")->check(positive());
   cmd->add_option("--steps", request.steps, "Steps that are timed")
-      ->check(CLI::PositiveNumber)
+      ->check(positive())
       ->capture_default_str();
   cmd->add_option("--strategy", request.strategy, "How to split the work, as `plan.strategy`")
       ->capture_default_str();

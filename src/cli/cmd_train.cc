@@ -6,6 +6,7 @@
 #include "apps/unet3d/app.hpp"
 #include "base/error.hpp"
 #include "cli/commands.hpp"
+#include "cli/positive.hpp"
 
 namespace hpdlf::cli {
 
@@ -71,8 +72,7 @@ void add_plan(CLI::App& app, Action& action) {
   cmd->add_option("--set", request->overrides, "Override a key")
       ->type_name("KEY=VALUE")
       ->take_all();
-  cmd->add_option("--ranks", request->ranks, "Plan for this many ranks")
-      ->check(CLI::PositiveNumber);
+  cmd->add_option("--ranks", request->ranks, "Plan for this many ranks")->check(positive());
   cmd->add_option("-o,--output", request->output, "Write the plan as JSON");
   cmd->add_flag("--json", request->json, "Print the predictions as JSON");
   cmd->callback([request, &action] { action = [request] { return apps::plan_unet3d(*request); }; });

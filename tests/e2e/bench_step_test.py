@@ -72,6 +72,10 @@ class BenchStep(Program):
         self.fails("bench", "step", "--net", "cicel", say=["unknown net `cicel`", "did you mean `cicek`"])
         self.fails("bench", "step", "--net", "mlperf", "--size", "40", say=["extent 40", "nearest: 64"])
         self.fails("bench", "step", "--net", "mlp", "--dtype", "f16", say=["`f16`", "f32 or bf16"])
+        for batch in ("0", "two"):
+            result = self.hpdlf("bench", "step", "--net", "mlp", "--batch", batch, ok=False)
+            self.assertEqual(result.returncode, 2)
+            self.assertIn(f'--batch: must be a whole number of 1 or more, found "{batch}"', result.stderr)
 
     def test_a_misspelt_strategy_is_refused_before_anything_is_measured(self):
         result = self.hpdlf("bench", "step", "--net", "mlp", "--strategy", "tensr", ok=False, environment={"HPDLF_CACHE_DIR": str(self.path)})
