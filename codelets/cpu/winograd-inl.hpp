@@ -5,10 +5,14 @@
 //
 // Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, sec. 4.
 //
+// The gradient by x of a convolution with stride 2 in H and W is four such, by dx's even and odd positions along either axis: taps 0 and 2
+// reach even ones, tap 1 odd ones. Three taps whose first is 0 need no product at 0, and a middle one alone none at inf either. So five, or four,
+// products give four outputs, and all four phases read the same transform of dy: 81 products for 64 positions, 144 if done directly.
+//
 // Layouts, in lines of 16 channels, so that every stride of the inner loops is a constant:
 //   transformed x    [line of c][slot or layer][tile][point][16]
 //   transformed y    [line of k][layer][tile][point][16]
-//   weights          [line of outputs][point][direct tap along D][input channel][16]
+//   weights          [line of outputs][phase][point][direct tap along D][input channel][16]
 // SPDX-License-Identifier: Apache-2.0
 #if defined(HPDLF_CODELETS_CPU_WINOGRAD_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef HPDLF_CODELETS_CPU_WINOGRAD_INL_HPP
@@ -22,7 +26,7 @@
 #include <vector>
 
 #include "codelets/cpu/prefetch.hpp"
-#include "codelets/cpu/winograd_transforms-inl.hpp"
+#include "codelets/cpu/winograd_passes-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace hpdlf::codelets::winograd {
@@ -34,20 +38,25 @@ struct TileBlock {
   [[nodiscard]] std::int64_t tiles() const { return rows * columns; }
 };
 
-/// What of a tile is inside of y: less than whole at its end.
+/// What of a tile is inside of y: less than whole at its end, and odd phases may begin before it.
 struct TileExtent {
-  std::int64_t planes, height, width;
+  std::int64_t planes, height, width, row0 = 0, column0 = 0;
 };
 
 /// body(number of the tile in the block, its first position, extent) for the tiles of a layer of y that begins at `plane`.
-template <class T, class Body>
+template <class Pass, class T, class Body>
 HWY_INLINE void for_each_tile(const Problem& p, const TileBlock& block, std::int64_t planes,
                               T* plane, const Body& body) {
+  constexpr std::int64_t kStep = Pass::kPoints.stride;  // between outputs
+  const std::int64_t first_h = p.even_h - (Pass::kIsOddH ? 1 : 0);
+  const std::int64_t first_w = p.even_w - (Pass::kIsOddW ? 1 : 0);
   for (std::int64_t r = 0; r < block.rows; ++r)
     for (std::int64_t c = 0; c < block.columns; ++c) {
-      const std::int64_t h = (block.row0 + r) * kOut, w = (block.column0 + c) * kOut;
-      const TileExtent extent{planes, std::min(kOut, p.axes[1].narrow - h),
-                              std::min(kOut, p.axes[2].narrow - w)};
+      const std::int64_t h = first_h + (block.row0 + r) * kOut * kStep;
+      const std::int64_t w = first_w + (block.column0 + c) * kOut * kStep;
+      const TileExtent extent{planes, std::min(kOut, blocks_of(p.y_height - h, kStep)),
+                              std::min(kOut, blocks_of(p.y_width - w, kStep)), h < 0 ? 1 : 0,
+                              w < 0 ? 1 : 0};
       body(r * block.columns + c, plane + h * p.y_strides[1] + w * p.y_strides[2], extent);
     }
 }
@@ -59,6 +68,7 @@ class PlaneTransform {
   PlaneTransform(const Problem& p, const Blocking& blocking, float* strip)
       : p_(p), b_(blocking), strip_(strip) {}
 
+  template <class Pass>
   void run(std::int64_t sample, const T* plane, const TileBlock& block, float* out) const {
     for (std::int64_t r = 0; r < block.rows; ++r)
       for (std::int64_t line = 0; line < p_.c_lines(); ++line)
@@ -66,57 +76,59 @@ class PlaneTransform {
             line, p_.c, [&](auto access, std::int64_t c, std::int64_t v) HWY_ATTR {
               float* to = out + line * b_.x_line + r * block.columns * b_.tile + v;
               if (p_.normalization.shift == nullptr)
-                transform_row(access, AsItIs{}, plane + c, block, r, to);
+                transform_row<Pass>(access, AsItIs{}, plane + c, block, r, to);
               else
-                transform_row(access, Normalized(access, p_.normalization, sample, c), plane + c,
-                              block, r, to);
+                transform_row<Pass>(access, Normalized(access, p_.normalization, sample, c),
+                                    plane + c, block, r, to);
             });
   }
 
  private:
-  template <class Access, class Value>
+  template <class Pass, class Access, class Value>
   HWY_INLINE void transform_row(const Access& access, const Value& value, const T* plane,
                                 const TileBlock& block, std::int64_t r, float* out) const {
-    const std::int64_t columns = block.columns * kOut + 2;
-    transform_columns(access, value, plane, (block.row0 + r) * kOut - p_.axes[1].pad_lo,
-                      block.column0 * kOut - p_.axes[2].pad_lo, columns);
-    for (std::int64_t i = 0; i < kIn; ++i) {
+    using Taps = typename Pass::TapsH;
+    const std::int64_t columns = inputs_of(block.columns * kOut, Taps::kCount);
+    transform_columns<Taps>(access, value, plane, (block.row0 + r) * kOut - p_.axes[1].pad_lo,
+                            block.column0 * kOut - p_.axes[2].pad_lo, columns);
+    for (std::int64_t i = 0; i < Taps::kIns; ++i) {
       const float* HWY_RESTRICT strip = strip_ + i * columns * kLanes;
-      float* HWY_RESTRICT o = out + i * kIn * kLine;
+      float* HWY_RESTRICT o = out + i * Taps::kIns * kLine;
       for (std::int64_t t = 0; t < block.columns; ++t, o += b_.tile) {
-        VF32 x[kIn], y[kIn];
-        for (std::int64_t j = 0; j < kIn; ++j)
+        VF32 x[Taps::kIns], y[Taps::kIns];
+        for (std::int64_t j = 0; j < Taps::kIns; ++j)
           x[j] = hn::Load(F32(), strip + (t * kOut + j) * kLanes);
-        transform_input(x, y);
-        for (std::int64_t j = 0; j < kIn; ++j) hn::Store(y[j], F32(), o + j * kLine);
+        transform_input<Taps>(x, y);
+        for (std::int64_t j = 0; j < Taps::kIns; ++j) hn::Store(y[j], F32(), o + j * kLine);
       }
     }
   }
 
   /// The transform along H of `columns` columns from (h0, w0) on, to the strip.
-  template <class Access, class Value>
+  template <class Taps, class Access, class Value>
   HWY_INLINE void transform_columns(const Access& access, const Value& value, const T* plane,
                                     std::int64_t h0, std::int64_t w0, std::int64_t columns) const {
-    const T* rows[kIn];  // nullptr: padding
-    for (std::int64_t i = 0; i < kIn; ++i)
+    constexpr std::int64_t kIns = Taps::kIns;
+    const T* rows[kIns];  // nullptr: padding
+    for (std::int64_t i = 0; i < kIns; ++i)
       rows[i] = h0 + i >= 0 && h0 + i < p_.axes[1].wide
                     ? plane + (h0 + i) * p_.x_strides[1] + w0 * p_.x_strides[2]
                     : nullptr;
     const std::int64_t lo = std::clamp<std::int64_t>(-w0, 0, columns);
     const std::int64_t hi = std::clamp<std::int64_t>(p_.axes[2].wide - w0, lo, columns);
-    for (std::int64_t i = 0; i < kIn; ++i) {
+    for (std::int64_t i = 0; i < kIns; ++i) {
       float* strip = strip_ + i * columns * kLanes;
       std::memset(strip, 0, static_cast<std::size_t>(lo * kLanes) * sizeof(float));
       std::memset(strip + hi * kLanes, 0,
                   static_cast<std::size_t>((columns - hi) * kLanes) * sizeof(float));
     }
     for (std::int64_t q = lo; q < hi; ++q) {
-      VF32 x[kIn], y[kIn];
-      for (std::int64_t i = 0; i < kIn; ++i)
+      VF32 x[kIns], y[kIns];
+      for (std::int64_t i = 0; i < kIns; ++i)
         x[i] = rows[i] != nullptr ? value(access.load(rows[i] + q * p_.x_strides[2]))
                                   : hn::Zero(F32());
-      transform_input(x, y);
-      for (std::int64_t i = 0; i < kIn; ++i)
+      transform_input<Taps>(x, y);
+      for (std::int64_t i = 0; i < kIns; ++i)
         hn::Store(y[i], F32(), strip_ + (i * columns + q) * kLanes);
     }
   }
@@ -201,7 +213,7 @@ class LayerTransform {
     }
     for (std::int64_t i = 0; i < kPair; ++i) {
       VF32 y[kIn];
-      transform_input(half[i], y);
+      transform_input<AllTaps>(half[i], y);
       for (std::int64_t j = 0; j < kIn; ++j)
         hn::Store(y[j], F32(), to + (i * kIn + j) * kIn * kLanes);
     }
@@ -214,7 +226,7 @@ class LayerTransform {
     for (std::int64_t i = 0; i < kRows; ++i, out += kIn * kLine) {
       VF32 x[kIn], y[kIn];
       for (std::int64_t j = 0; j < kIn; ++j) x[j] = hn::Load(F32(), columns[j] + i * kIn * kLanes);
-      transform_input(x, y);
+      transform_input<AllTaps>(x, y);
       for (std::int64_t j = 0; j < kIn; ++j) hn::Store(y[j], F32(), out + j * kLine);
     }
   }
@@ -256,18 +268,24 @@ class Walk {
     for (std::size_t i = 0; i < parts_.size(); ++i) {
       const Part& part = parts_[i];
       const Part* next = i + 1 < parts_.size() ? &parts_[i + 1] : nullptr;
-      for_each_pass(p_.points, [&](auto pass) {
+      const auto run_pass = [&](auto pass) {
         transform(pass, part);
-        work.run(pass, part, decltype(pass)::kIsLast ? next : nullptr, *this);
-      });
+        work.run(pass, part, pass.kIsLast ? next : nullptr, *this);
+      };
+      if constexpr (Work::kHasPhases)
+        if (p_.is_gradient()) {
+          for_each_phase(run_pass);
+          continue;
+        }
+      for_each_pass(p_.points, run_pass);
     }
   }
 
   /// Transformed x that a direct tap along D brings to layer `layer` of the part; nullptr if it is all padding.
   [[nodiscard]] const float* factor(const Part& part, std::int64_t layer, std::int64_t tap) const {
     if (p_.points.has_pairs()) return x_points_ + layer * part.block.tiles() * b_.tile;
-    const std::int64_t z = part.first + layer - p_.axes[0].pad_lo + tap;
-    return z < 0 || z >= p_.axes[0].wide ? nullptr : slot(z, part.block);
+    const std::int64_t z = p_.plane_of(part.first + layer, tap);
+    return z < 0 ? nullptr : slot(z, part.block);
   }
   /// The same of all layers, where they are joined: padding is there as zeros.
   [[nodiscard]] const float* joined_factor(const Part& part, std::int64_t tap) const {
@@ -281,11 +299,12 @@ class Walk {
                        std::clamp<std::int64_t>(hi, 0, extent));
     };
     const auto& [d, h, w] = p_.axes;
+    const std::int64_t more = p_.points.in() - kOut;  // than outputs
     const std::int64_t h0 = part.block.row0 * kOut - h.pad_lo;
     const std::int64_t w0 = part.block.column0 * kOut - w.pad_lo;
     const auto [z_lo, z_hi] = clipped(part.z, part.z_end, d.wide);
-    const auto [h_lo, h_hi] = clipped(h0, h0 + part.block.rows * kOut + 2, h.wide);
-    const auto [w_lo, w_hi] = clipped(w0, w0 + part.block.columns * kOut + 2, w.wide);
+    const auto [h_lo, h_hi] = clipped(h0, h0 + part.block.rows * kOut + more, h.wide);
+    const auto [w_lo, w_hi] = clipped(w0, w0 + part.block.columns * kOut + more, w.wide);
     const T* first =
         p_.x_plane<T>(part.sample, z_lo) + h_lo * p_.x_strides[1] + w_lo * p_.x_strides[2];
     return rows_to_prefetch(first, p_.x_strides, z_hi - z_lo, h_hi - h_lo, w_hi - w_lo);
@@ -293,13 +312,12 @@ class Walk {
 
  private:
   void add_sweep(std::int64_t n, const TileBlock& block) {
-    const ConvAxis& d = p_.axes[0];
-    std::int64_t z = -d.pad_lo;
+    std::int64_t done = p_.planes_of(0, 1).first;
     for (std::int64_t first = 0; first < p_.layers(); first += b_.layers) {
       const std::int64_t count = std::min(b_.layers, p_.layers() - first);
-      const std::int64_t z_end = (first + count) * p_.points.depth - d.pad_lo + d.kernel - 1;
-      parts_.push_back({n, block, first, count, z, z_end});
-      z = z_end;
+      const auto [z, z_end] = p_.planes_of(first, first + count);
+      parts_.push_back({n, block, first, count, std::max(z, done), z_end});
+      done = std::max(z_end, done);
     }
   }
 
@@ -307,7 +325,8 @@ class Walk {
   template <class Pass>
   void transform(Pass, const Part& part) {
     if constexpr (Pass::kOuts == 1) {
-      for (std::int64_t z = part.z; z < part.z_end; ++z) fill(part.sample, z, part.block);
+      if constexpr (Pass::kIsFirst)  // of all phases: they read the same
+        for (std::int64_t z = part.z; z < part.z_end; ++z) fill<Pass>(part.sample, z, part.block);
     } else {
       for (std::int64_t l = 0; l < part.count; ++l)
         layers_.template run<Pass>(part.sample, (part.first + l) * Pass::kOuts - p_.axes[0].pad_lo,
@@ -317,14 +336,15 @@ class Walk {
 
   /// Where the transformed plane z of x is. The ring has no room for padding.
   [[nodiscard]] float* slot(std::int64_t z, const TileBlock& block) const {
-    const std::int64_t at = b_.is_whole ? z + p_.axes[0].pad_lo : z % b_.slots;
+    const std::int64_t at = b_.is_whole ? z - p_.planes_of(0, 1).first : z % b_.slots;
     return x_points_ + at * block.tiles() * b_.tile;
   }
 
+  template <class Pass>
   void fill(std::int64_t n, std::int64_t z, const TileBlock& block) {
     float* out = slot(z, block);
     if (z >= 0 && z < p_.axes[0].wide)
-      planes_.run(n, p_.x_plane<T>(n, z), block, out);
+      planes_.template run<Pass>(n, p_.x_plane<T>(n, z), block, out);
     else if (b_.is_whole)
       for (std::int64_t line = 0; line < p_.c_lines(); ++line)
         std::memset(out + line * b_.x_line, 0,

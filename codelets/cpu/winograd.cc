@@ -6,6 +6,7 @@ namespace hpdlf::codelets {
 
 void register_winograd_cpu(KernelRegistry& registry) {
   registry.add(winograd::weights_kernel());
+  registry.add(winograd::grad_input_kernel());
   for (const bool normalized : {false, true}) {
     registry.add(winograd::conv_kernel(normalized));
     registry.add(winograd::grad_weight_kernel(normalized));

@@ -43,7 +43,7 @@ class OutputTransform {
   template <class Pass>
   void run(const float* points, float* sums, const TileBlock& block, std::int64_t planes,
            T* plane) const {
-    for_each_tile(
+    for_each_tile<Pass>(
         p_, block, planes, plane, [&](std::int64_t tile, T* y, const TileExtent& extent) HWY_ATTR {
           for (std::int64_t line = 0; line < p_.k_lines(); ++line)
             run_line<Pass>(points + tile * b_.tile + line * b_.y_line,
@@ -74,17 +74,19 @@ class OutputTransform {
       if constexpr (Pass::kOuts > 1)
         add_pass<Pass>(from, sums + v, to);
       else
-        inverse([&](std::int64_t i) HWY_ATTR { return hn::Load(F32(), from + i * kLine); },
-                [&](std::int64_t i, std::int64_t j, VF32 value)
-                    HWY_ATTR { write(to, 0, i, j, value); });
+        inverse<Pass>([&](std::int64_t i) HWY_ATTR { return hn::Load(F32(), from + i * kLine); },
+                      [&](std::int64_t i, std::int64_t j, VF32 value)
+                          HWY_ATTR { write<Pass>(to, 0, i, j, value); });
     });
   }
 
-  template <class Access>
+  template <class Pass, class Access>
   HWY_INLINE void write(const Tile<Access>& tile, std::int64_t d, std::int64_t i, std::int64_t j,
                         VF32 value) const {
+    constexpr std::int64_t kStep = Pass::kPoints.stride;  // only dx has phases
     if (d >= tile.extent.planes || i >= tile.extent.height || j >= tile.extent.width) return;
-    T* to = tile.y + d * p_.y_strides[0] + i * p_.y_strides[1] + j * p_.y_strides[2];
+    if (kStep > 1 && (i < tile.extent.row0 || j < tile.extent.column0)) return;
+    T* to = tile.y + d * p_.y_strides[0] + (i * p_.y_strides[1] + j * p_.y_strides[2]) * kStep;
     value = hn::Add(value, tile.bias);
     if constexpr (std::is_same_v<T, float> && std::is_same_v<Access, Whole>) {
       if (passes_caches_) return hn::Stream(value, F32(), to);
@@ -102,23 +104,24 @@ class OutputTransform {
                          HWY_ATTR { return sums + (d * kSquare + i * kOut + j) * kLine; };
     if constexpr (Pass::kIsFirst) {  // 0 reaches the first plane, inf the last
       for (const std::int64_t d : {std::int64_t{0}, Pass::kOuts - 1})
-        inverse([&](std::int64_t i) HWY_ATTR { return point(d == 0 ? i : kPlane + i); },
-                [&](std::int64_t i, std::int64_t j, VF32 value)
-                    HWY_ATTR { hn::Store(value, F32(), sum(d, i, j)); });
+        inverse<Pass>([&](std::int64_t i) HWY_ATTR { return point(d == 0 ? i : kPlane + i); },
+                      [&](std::int64_t i, std::int64_t j, VF32 value)
+                          HWY_ATTR { hn::Store(value, F32(), sum(d, i, j)); });
     } else {  // p and -p: even powers of p times their sum, odd ones times their difference
       constexpr float kP = Pass::kPoint;
-      inverse([&](std::int64_t i) HWY_ATTR { return hn::Add(point(i), point(kPlane + i)); },
-              [&](std::int64_t i, std::int64_t j, VF32 value) HWY_ATTR {
-                add<Pass>(tile, 0, i, j, value, sum(0, i, j));
-                if constexpr (Pass::kOuts > 2)
-                  add<Pass>(tile, 2, i, j, hn::Mul(constant(kP * kP), value), sum(2, i, j));
-              });
-      inverse([&](std::int64_t i) HWY_ATTR { return hn::Sub(point(i), point(kPlane + i)); },
-              [&](std::int64_t i, std::int64_t j, VF32 value) HWY_ATTR {
-                add<Pass>(tile, 1, i, j, hn::Mul(constant(kP), value), sum(1, i, j));
-                if constexpr (Pass::kOuts > 2)
-                  add<Pass>(tile, 3, i, j, hn::Mul(constant(kP * kP * kP), value), sum(3, i, j));
-              });
+      inverse<Pass>([&](std::int64_t i) HWY_ATTR { return hn::Add(point(i), point(kPlane + i)); },
+                    [&](std::int64_t i, std::int64_t j, VF32 value) HWY_ATTR {
+                      add<Pass>(tile, 0, i, j, value, sum(0, i, j));
+                      if constexpr (Pass::kOuts > 2)
+                        add<Pass>(tile, 2, i, j, hn::Mul(constant(kP * kP), value), sum(2, i, j));
+                    });
+      inverse<Pass>([&](std::int64_t i) HWY_ATTR { return hn::Sub(point(i), point(kPlane + i)); },
+                    [&](std::int64_t i, std::int64_t j, VF32 value) HWY_ATTR {
+                      add<Pass>(tile, 1, i, j, hn::Mul(constant(kP), value), sum(1, i, j));
+                      if constexpr (Pass::kOuts > 2)
+                        add<Pass>(tile, 3, i, j, hn::Mul(constant(kP * kP * kP), value),
+                                  sum(3, i, j));
+                    });
     }
   }
 
@@ -129,24 +132,26 @@ class OutputTransform {
     if (Pass::kNumber > 1 || d == 0 || d == Pass::kOuts - 1)
       value = hn::Add(value, hn::Load(F32(), sum));
     if constexpr (Pass::kIsLast)
-      write(tile, d, i, j, value);
+      write<Pass>(tile, d, i, j, value);
     else
       hn::Store(value, F32(), sum);
   }
 
-  /// A^T m A of the 36 vectors point(i); store(row, column, value) takes the 4 x 4.
-  template <class Point, class Store>
+  /// A^T m A of the vectors point(i), 36 or 25; store(row, column, value) takes the 4 x 4.
+  template <class Pass, class Point, class Store>
   static HWY_INLINE void inverse(const Point& point, const Store& store) {
-    VF32 half[kIn][kOut];
-    for (std::int64_t i = 0; i < kIn; ++i) {
-      VF32 m[kIn];
-      for (std::int64_t j = 0; j < kIn; ++j) m[j] = point(i * kIn + j);
-      transform_output(m, half[i]);
+    using TapsH = typename Pass::TapsH;
+    using TapsW = typename Pass::TapsW;
+    VF32 half[TapsH::kIns][kOut];
+    for (std::int64_t i = 0; i < TapsH::kIns; ++i) {
+      VF32 m[TapsW::kIns];
+      for (std::int64_t j = 0; j < TapsW::kIns; ++j) m[j] = point(i * Pass::kPoints.in() + j);
+      transform_output<TapsW>(m, half[i]);
     }
     for (std::int64_t j = 0; j < kOut; ++j) {
-      VF32 m[kIn], column[kOut];
-      for (std::int64_t i = 0; i < kIn; ++i) m[i] = half[i][j];
-      transform_output(m, column);
+      VF32 m[TapsH::kIns], column[kOut];
+      for (std::int64_t i = 0; i < TapsH::kIns; ++i) m[i] = half[i][j];
+      transform_output<TapsH>(m, column);
       for (std::int64_t i = 0; i < kOut; ++i) store(i, j, column[i]);
     }
   }
@@ -162,6 +167,7 @@ template <class T>
 class ForwardWork {
  public:
   using ForwardWalk = Walk<T, ForwardWork>;
+  static constexpr bool kHasPhases = true;
 
   ForwardWork(const Problem& p, const Blocking& blocking, const float* weights, float* y_points,
               float* sums, const float* bias, bool accumulate)
@@ -181,16 +187,18 @@ class ForwardWork {
     const std::int64_t outputs = p_.k_lines() * kLine;
     Prefetcher prefetcher;
     if (next != nullptr) prefetcher.add(walk.inputs_of(*next));
-    prefetcher.spread_over(p_.points.in_pass() * blocks_of(outputs, 2 * kLanes) * runs *
+    prefetcher.spread_over(Pass::kProducts * blocks_of(outputs, 2 * kLanes) * runs *
                            blocks_of(rows, kMostRows));
-    for (std::int64_t point = 0; point < p_.points.in_pass(); ++point)
+    for (std::int64_t point = 0; point < p_.points.in_pass(); ++point) {
+      if (!Pass::has_product(point)) continue;
       for (std::int64_t k = 0; k < outputs; k += 2 * kLanes)
         for (std::int64_t i = 0; i < runs; ++i) {
           const Product product = product_of<Pass>(walk, part, point, k, i);
           float* out =
               y_points_ + k / kLine * b_.y_line + i * tiles * b_.tile + point * kLine + k % kLine;
-          multiply_rows(product, k + kLanes < outputs, rows, out, prefetcher);
+          multiply_rows<Pass>(product, k + kLanes < outputs, rows, out, prefetcher);
         }
+    }
     for (std::int64_t i = 0; i < part.count; ++i) {
       const std::int64_t plane = (part.first + i) * Pass::kOuts;
       output_.template run<Pass>(
@@ -210,8 +218,8 @@ class ForwardWork {
     const std::int64_t weight = weight_point(p_.taps(), p_.c), line = p_.points.count() * weight;
     product.weight_vector = kLanes == kLine ? line : kLanes;
     product.out_vector = kLanes == kLine ? b_.y_line : kLanes;
-    const float* weights = weights_ + k / kLine * line +
-                           (Pass::kNumber * p_.points.in_pass() + point) * weight + k % kLine;
+    const float* weights =
+        weights_ + k / kLine * line + (Pass::kFirstPoint + point) * weight + k % kLine;
     for (std::int64_t t = 0; t < p_.taps(); ++t) {
       const float* x = b_.joins_layers ? walk.joined_factor(part, t) : walk.factor(part, layer, t);
       if (x == nullptr) continue;
@@ -221,12 +229,11 @@ class ForwardWork {
     return product;
   }
 
+  template <class Pass>
   void multiply_rows(const Product& product, bool is_pair, std::int64_t rows, float* out,
                      Prefetcher& prefetcher) const {
     const bool is_streamed = product.taps * product.channels >= kStreamedTerms;
-    const MultiplyTable& table = p_.points.has_pairs()
-                                     ? multiply_table<true>(is_pair, is_streamed)
-                                     : multiply_table<false>(is_pair, is_streamed);
+    const MultiplyTable& table = multiply_table<Pass::kPoints.tile_floats()>(is_pair, is_streamed);
     const std::int64_t groups = blocks_of(rows, kMostRows);
     for (std::int64_t g = 0; g < groups; ++g) {
       const std::int64_t lo = rows * g / groups, hi = rows * (g + 1) / groups;
@@ -247,8 +254,8 @@ template <class T>
 void write_bias(const Problem& p, const float* bias) {
   for (std::int64_t n = 0; n < p.n; ++n)
     for (std::int64_t d = 0; d < p.axes[0].narrow; ++d)
-      for (std::int64_t h = 0; h < p.axes[1].narrow; ++h)
-        for (std::int64_t w = 0; w < p.axes[2].narrow; ++w) {
+      for (std::int64_t h = 0; h < p.y_height; ++h)
+        for (std::int64_t w = 0; w < p.y_width; ++w) {
           T* to = p.y_plane<T>(n, d) + h * p.y_strides[1] + w * p.y_strides[2];
           for (std::int64_t k = 0; k < p.k; ++k) to[k] = T(bias != nullptr ? bias[k] : 0.0F);
         }
@@ -301,15 +308,20 @@ std::size_t workspace(const KernelArgs& args) {
          sizeof(float);
 }
 
-}  // namespace
-
-Kernel conv_kernel(bool normalized) {
-  return {.op = normalized ? "NormalizedWinogradConv" : "WinogradConv",
+Kernel kernel_of(const char* op) {
+  return {.op = op,
           .variant = "f4",
           .run = HPDLF_SIMD_KERNEL(WinogradConv),
           .supports = supports,
           .workspace = workspace};
 }
+
+}  // namespace
+
+Kernel conv_kernel(bool normalized) {
+  return kernel_of(normalized ? "NormalizedWinogradConv" : "WinogradConv");
+}
+Kernel grad_input_kernel() { return kernel_of("WinogradConvGradInput"); }
 
 }  // namespace hpdlf::codelets::winograd
 #endif

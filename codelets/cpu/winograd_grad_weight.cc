@@ -82,6 +82,7 @@ template <class T>
 class GradientWork {
  public:
   using GradientWalk = Walk<T, GradientWork>;
+  static constexpr bool kHasPhases = false;
 
   GradientWork(const Problem& p, const Blocking& blocking, const TensorView& dw, bool accumulate,
                float* y_points, float* sums)

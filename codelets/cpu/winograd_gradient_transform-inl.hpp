@@ -22,19 +22,19 @@ class GradientTransform {
   /// @param planes of dy in the layer
   template <class Pass>
   void run(const T* plane, const TileBlock& block, std::int64_t planes, float* out) const {
-    for_each_tile(p_, block, planes, plane,
-                  [&](std::int64_t number, const T* tile, const TileExtent& extent) HWY_ATTR {
-                    for (std::int64_t line = 0; line < p_.k_lines(); ++line)
-                      for_each_vector_of_line(
-                          line, p_.k, [&](auto access, std::int64_t k, std::int64_t v) HWY_ATTR {
-                            float* to = out + number * b_.tile + line * b_.y_line + v;
-                            if constexpr (Pass::kOuts > 1)
-                              transform_pass<Pass>(access, tile + k, extent, to);
-                            else
-                              transform_tile(access, tile + k, p_.y_strides[1], p_.y_strides[2],
-                                             extent, to);
-                          });
-                  });
+    for_each_tile<Pass>(
+        p_, block, planes, plane,
+        [&](std::int64_t number, const T* tile, const TileExtent& extent) HWY_ATTR {
+          for (std::int64_t line = 0; line < p_.k_lines(); ++line)
+            for_each_vector_of_line(
+                line, p_.k, [&](auto access, std::int64_t k, std::int64_t v) HWY_ATTR {
+                  float* to = out + number * b_.tile + line * b_.y_line + v;
+                  if constexpr (Pass::kOuts > 1)
+                    transform_pass<Pass>(access, tile + k, extent, to);
+                  else
+                    transform_tile(access, tile + k, p_.y_strides[1], p_.y_strides[2], extent, to);
+                });
+        });
   }
 
  private:

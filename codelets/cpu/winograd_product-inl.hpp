@@ -82,20 +82,19 @@ HWY_NOINLINE void multiply(const Product& p, const std::int64_t row0, float* HWY
 
 using Multiply = void (*)(const Product&, std::int64_t, float*);
 using MultiplyTable = std::array<Multiply, static_cast<std::size_t>(kMostRows)>;
-template <bool kHasPairs, int kVectors, bool kStreamed, std::size_t... kRows>
+template <std::int64_t kRow, int kVectors, bool kStreamed, std::size_t... kRows>
 inline constexpr MultiplyTable multiply_table(std::index_sequence<kRows...>) {
-  return {multiply<Points::floats_of_tile(kHasPairs), static_cast<int>(kRows) + 1, kVectors,
-                   kStreamed>...};
+  return {multiply<kRow, static_cast<int>(kRows) + 1, kVectors, kStreamed>...};
 }
-template <bool kHasPairs, int kVectors, bool kStreamed>
+template <std::int64_t kRow, int kVectors, bool kStreamed>
 inline constexpr MultiplyTable kMultiply =
-    multiply_table<kHasPairs, kVectors, kStreamed>(std::make_index_sequence<kMostRows>());
+    multiply_table<kRow, kVectors, kStreamed>(std::make_index_sequence<kMostRows>());
 
 /// [rows - 1]
-template <bool kHasPairs>
+template <std::int64_t kRow>
 [[nodiscard]] const MultiplyTable& multiply_table(bool is_pair, bool is_streamed) {
-  if (is_streamed) return is_pair ? kMultiply<kHasPairs, 2, true> : kMultiply<kHasPairs, 1, true>;
-  return is_pair ? kMultiply<kHasPairs, 2, false> : kMultiply<kHasPairs, 1, false>;
+  if (is_streamed) return is_pair ? kMultiply<kRow, 2, true> : kMultiply<kRow, 1, true>;
+  return is_pair ? kMultiply<kRow, 2, false> : kMultiply<kRow, 1, false>;
 }
 
 }  // namespace HWY_NAMESPACE

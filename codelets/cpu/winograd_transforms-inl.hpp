@@ -36,27 +36,53 @@ inline constexpr float kA = 0.70710678118654752F, kB = 1.41421356237309505F;
 
 HWY_INLINE VF32 constant(float value) { return hn::Set(F32(), value); }
 
-/// B^T x: 6 -> 6.
+/// Those of three taps that a kernel, or a phase of one, has along an axis: [kFirst, kEnd). The others are 0, and so are the products at 0, the
+/// first point, if it has not the first tap, and those at inf, the last, if it has not the last.
+template <std::int64_t kFirst, std::int64_t kEnd>
+struct TapRange {
+  static constexpr std::int64_t kCount = kEnd - kFirst, kIns = inputs_of(kOut, kCount);
+  static constexpr bool kHasZero = kFirst == 0, kHasInf = kEnd == kTaps;
+  static constexpr int kFirstPair = kHasZero ? 1 : 0;  ///< the first of the points +-a, +-b
+  /// Of the kernel's, the i-th.
+  [[nodiscard]] static constexpr std::int64_t tap(std::int64_t i) {
+    return kHasZero ? i : kHasInf ? 2 * i : 1;
+  }
+};
+using AllTaps = TapRange<0, kTaps>;
+using EvenTaps =
+    TapRange<1, kTaps>;          ///< of the even phase of dx where the stride is 2: taps 0 and 2
+using OddTaps = TapRange<1, 2>;  ///< of the odd one: tap 1
+
+/// B^T x: 6 -> 6, with two taps 5 -> 5.
+template <class Taps>
 HWY_INLINE void transform_input(const VF32* x, VF32* y) {
+  constexpr int kFirst = Taps::kFirstPair;
   const VF32 half = constant(0.5F), two = constant(2), sum = constant(2.5F);
-  const VF32 e1 = hn::NegMulAdd(two, x[2], x[4]), o1 = hn::NegMulAdd(two, x[1], x[3]);
-  const VF32 e2 = hn::NegMulAdd(half, x[2], x[4]), o2 = hn::NegMulAdd(half, x[1], x[3]);
-  y[0] = hn::Add(x[0], hn::NegMulAdd(sum, x[2], x[4]));
-  y[1] = hn::MulAdd(constant(kA), o1, e1);
-  y[2] = hn::NegMulAdd(constant(kA), o1, e1);
-  y[3] = hn::MulAdd(constant(kB), o2, e2);
-  y[4] = hn::NegMulAdd(constant(kB), o2, e2);
-  y[5] = hn::Add(x[1], hn::NegMulAdd(sum, x[3], x[5]));
+  const VF32 e1 = hn::NegMulAdd(two, x[kFirst + 1], x[kFirst + 3]),
+             o1 = hn::NegMulAdd(two, x[kFirst], x[kFirst + 2]);
+  const VF32 e2 = hn::NegMulAdd(half, x[kFirst + 1], x[kFirst + 3]),
+             o2 = hn::NegMulAdd(half, x[kFirst], x[kFirst + 2]);
+  if constexpr (Taps::kHasZero) y[0] = hn::Add(x[0], hn::NegMulAdd(sum, x[2], x[4]));
+  y[kFirst] = hn::MulAdd(constant(kA), o1, e1);
+  y[kFirst + 1] = hn::NegMulAdd(constant(kA), o1, e1);
+  y[kFirst + 2] = hn::MulAdd(constant(kB), o2, e2);
+  y[kFirst + 3] = hn::NegMulAdd(constant(kB), o2, e2);
+  y[kFirst + 4] = hn::Add(x[kFirst], hn::NegMulAdd(sum, x[kFirst + 2], x[kFirst + 4]));
 }
 
-/// A^T m: 6 -> 4.
+/// A^T m: 6, 5 or 4 -> 4.
+template <class Taps>
 HWY_INLINE void transform_output(const VF32* m, VF32* y) {
-  const VF32 s1 = hn::Add(m[1], m[2]), d1 = hn::Sub(m[1], m[2]);
-  const VF32 s2 = hn::Add(m[3], m[4]), d2 = hn::Sub(m[3], m[4]);
-  y[0] = hn::Add(m[0], hn::Add(s1, s2));
+  constexpr int kFirst = Taps::kFirstPair;
+  const VF32 s1 = hn::Add(m[kFirst], m[kFirst + 1]), d1 = hn::Sub(m[kFirst], m[kFirst + 1]);
+  const VF32 s2 = hn::Add(m[kFirst + 2], m[kFirst + 3]), d2 = hn::Sub(m[kFirst + 2], m[kFirst + 3]);
+  y[0] = hn::Add(s1, s2);
+  if constexpr (Taps::kHasZero) y[0] = hn::Add(m[0], y[0]);
   y[1] = hn::MulAdd(constant(kB), d2, hn::Mul(constant(kA), d1));
   y[2] = hn::MulAdd(constant(2), s2, hn::Mul(constant(0.5F), s1));
-  y[3] = hn::MulAdd(constant(2 * kB), d2, hn::MulAdd(constant(0.5F * kA), d1, m[5]));
+  y[3] = hn::Mul(constant(0.5F * kA), d1);
+  if constexpr (Taps::kHasInf) y[3] = hn::MulAdd(constant(0.5F * kA), d1, m[kFirst + 4]);
+  y[3] = hn::MulAdd(constant(2 * kB), d2, y[3]);
 }
 
 /// A y: 4 -> 6, the transpose of transform_output.
@@ -74,17 +100,23 @@ HWY_INLINE void transform_output_gradient(const VF32* y, VF32* m) {
   m[5] = y[3];
 }
 
-/// G g: 3 -> 6. Rows (1, p, p^2) / N(p), N(+-a) = -3/2, N(+-b) = 6.
+/// G g: 3 -> 6, 2 -> 5, 1 -> 4. Rows (1, p, p^2) / N(p), N(+-a) = -3/2, N(+-b) = 6.
+template <class Taps>
 HWY_INLINE void transform_weight(const VF32* g, VF32* u) {
-  const VF32 ea = hn::MulAdd(constant(0.5F), g[2], g[0]), eb = hn::MulAdd(constant(2), g[2], g[0]);
-  const VF32 oa = hn::Mul(constant(kA), g[1]), ob = hn::Mul(constant(kB), g[1]);
+  constexpr int kFirst = Taps::kFirstPair;  // and the middle tap
   const VF32 na = constant(-1.0F / 1.5F), nb = constant(1.0F / 6);
-  u[0] = g[0];
-  u[1] = hn::Mul(na, hn::Add(ea, oa));
-  u[2] = hn::Mul(na, hn::Sub(ea, oa));
-  u[3] = hn::Mul(nb, hn::Add(eb, ob));
-  u[4] = hn::Mul(nb, hn::Sub(eb, ob));
-  u[5] = g[2];
+  const VF32 oa = hn::Mul(constant(kA), g[kFirst]), ob = hn::Mul(constant(kB), g[kFirst]);
+  VF32 ea = Taps::kHasZero ? g[0] : hn::Zero(F32()), eb = ea;
+  if constexpr (Taps::kHasZero) u[0] = g[0];
+  if constexpr (Taps::kHasInf) {
+    ea = hn::MulAdd(constant(0.5F), g[kFirst + 1], ea);
+    eb = hn::MulAdd(constant(2), g[kFirst + 1], eb);
+    u[kFirst + 4] = g[kFirst + 1];
+  }
+  u[kFirst] = hn::Mul(na, hn::Add(ea, oa));
+  u[kFirst + 1] = hn::Mul(na, hn::Sub(ea, oa));
+  u[kFirst + 2] = hn::Mul(nb, hn::Add(eb, ob));
+  u[kFirst + 3] = hn::Mul(nb, hn::Sub(eb, ob));
 }
 
 /// G^T u: 6 -> 3, the transpose of transform_weight.
@@ -95,110 +127,6 @@ HWY_INLINE void transform_weight_gradient(const VF32* u, VF32* g) {
   g[0] = hn::Add(u[0], hn::Add(sa, sb));
   g[1] = hn::MulAdd(constant(kB), db, hn::Mul(constant(kA), da));
   g[2] = hn::MulAdd(constant(2), sb, hn::MulAdd(constant(0.5F), sa, u[5]));
-}
-
-// ---- along D: passes of a pair of points. The first has 0 and inf, the others p and -p: sqrt(1/2) and sqrt(2), or with two outputs 1
-
-/// A pass of tiles with kDepth outputs along D; the only one where that is direct.
-template <std::int64_t kDepth, int kIndex>
-struct Pass {
-  static constexpr std::int64_t kOuts = kDepth, kIns = inputs_of(kDepth);
-  static constexpr int kNumber = kIndex;
-  static constexpr bool kIsFirst = kIndex == 0,
-                        kIsLast = kDepth == 1 || kPair * (kIndex + 1) == kIns;
-  static constexpr float kPoint = kDepth == 2 ? 1 : kIndex == 1 ? kA : kB;  ///< p
-  static constexpr float kWeight = kDepth == 2   ? 0.5F
-                                   : kIndex == 1 ? -1.0F / 1.5F
-                                                 : 1.0F / 6;  ///< 1 / N(p), as in transform_weight
-};
-
-/// body(Pass) for all passes in their order.
-template <class Body>
-void for_each_pass(const Points& points, const Body& body) {
-  if (points.depth == 1) return body(Pass<1, 0>());
-  if (points.depth == 2) {
-    body(Pass<2, 0>());
-    return body(Pass<2, 1>());
-  }
-  body(Pass<4, 0>());
-  body(Pass<4, 1>());
-  body(Pass<4, 2>());
-}
-
-/// The two rows of B^T; `load(i)` gives input i.
-template <class Pass, class Load>
-HWY_INLINE void transform_input_pair(const Load& load, VF32* y) {
-  constexpr bool kIsShort = Pass::kOuts == 2;
-  if constexpr (Pass::kIsFirst && kIsShort) {
-    y[0] = hn::Sub(load(2), load(0));
-    y[1] = hn::Sub(load(3), load(1));
-  } else if constexpr (Pass::kIsFirst) {
-    const VF32 sum = constant(2.5F);
-    y[0] = hn::Add(load(0), hn::NegMulAdd(sum, load(2), load(4)));
-    y[1] = hn::Add(load(1), hn::NegMulAdd(sum, load(3), load(5)));
-  } else if constexpr (kIsShort) {
-    y[0] = hn::Add(load(2), load(1));
-    y[1] = hn::Sub(load(2), load(1));
-  } else {
-    constexpr float kP = Pass::kPoint;
-    const VF32 other = constant(1 / (kP * kP)), p = constant(kP);  // the square of the other pair
-    const VF32 e = hn::NegMulAdd(other, load(2), load(4));
-    const VF32 o = hn::NegMulAdd(other, load(1), load(3));
-    y[0] = hn::MulAdd(p, o, e);
-    y[1] = hn::NegMulAdd(p, o, e);
-  }
-}
-
-/// The two rows of A; `load(i)` gives output i.
-template <class Pass, class Load>
-HWY_INLINE void transform_output_gradient_pair(const Load& load, VF32* m) {
-  if constexpr (Pass::kIsFirst) {
-    m[0] = load(0);
-    m[1] = load(Pass::kOuts - 1);
-  } else {
-    VF32 e = load(0), o = load(1);
-    if constexpr (Pass::kOuts > 2) {
-      const VF32 square = constant(Pass::kPoint * Pass::kPoint);
-      e = hn::MulAdd(square, load(2), e);
-      o = hn::Mul(constant(Pass::kPoint), hn::MulAdd(square, load(3), o));
-    }
-    m[0] = hn::Add(e, o);
-    m[1] = hn::Sub(e, o);
-  }
-}
-
-/// Point of transform_weight and its transpose that is the i-th in the order of passes.
-inline constexpr std::int64_t kPointOf[kIn] = {0, 5, 1, 2, 3, 4};
-
-/// G g, in the order of passes: 3 -> kDepth + 2.
-template <std::int64_t kDepth>
-HWY_INLINE void transform_weight_depth(const VF32* g, VF32* u) {
-  if constexpr (kDepth == 2) {
-    const VF32 half = constant(0.5F), e = hn::Mul(half, hn::Add(g[0], g[2]));
-    u[0] = hn::Neg(g[0]);
-    u[1] = g[2];
-    u[2] = hn::MulAdd(half, g[1], e);
-    u[3] = hn::NegMulAdd(half, g[1], e);
-  } else {
-    VF32 points[kIn];
-    transform_weight(g, points);
-    for (std::int64_t i = 0; i < kIn; ++i) u[i] = points[kPointOf[i]];
-  }
-}
-
-/// G^T u, the transpose.
-template <std::int64_t kDepth>
-HWY_INLINE void transform_weight_depth_gradient(const VF32* u, VF32* g) {
-  if constexpr (kDepth == 2) {
-    const VF32 half = constant(0.5F), e = hn::Mul(half, hn::Add(u[2], u[3]));
-    g[0] = hn::Sub(e, u[0]);
-    g[1] = hn::Mul(half, hn::Sub(u[2], u[3]));
-    g[2] = hn::Add(e, u[1]);
-  } else {
-    VF32 points[kIn];
-    for (std::int64_t i = 0; i < kIn; ++i) points[kPointOf[i]] = u[i];
-    transform_weight_gradient(points, g);
-  }
 }
 
 // ---- x

@@ -2,14 +2,38 @@
 // ConvGradInput and ConvGradWeight.
 //   WinogradWeights          u = G g G^T of every tap along D and pair of channels, 36 numbers for 9; or along D too, 144 or 216 for 27
 //   WinogradConv             y = Conv(x, w) from u; from transposed weights and complementary pads it is ConvGradInput
+//   WinogradConvGradInput    ConvGradInput with a stride of 2 in H and W, from transposed weights
 //   WinogradConvGradWeight   ConvGradWeight
 //   Normalized...            the same of activation((x - shift) * scale + offset), which is never stored: graph/passes/fuse_normalize.cc
 // x, dy and y are f32 or bf16, weights and all that is computed f32.
-// Kernels of 3x3 in the last two dimensions, stride 1, no groups. Formulas and sources: codelets/cpu/winograd-inl.hpp.
+// Kernels of 3x3 in the last two dimensions, no groups; stride 1 but for WinogradConvGradInput. Formulas and sources:
+// codelets/cpu/winograd-inl.hpp.
 // SPDX-License-Identifier: Apache-2.0
+#include "graph/ops/winograd.hpp"
+
+#include <algorithm>
+
 #include "graph/ops/conv_shapes.hpp"
 
 namespace hpdlf::graph {
+namespace {
+
+bool all_are_1(const std::vector<std::int64_t>& values) {
+  return std::all_of(values.begin(), values.end(), [](auto v) { return v == 1; });
+}
+
+}  // namespace
+
+std::int64_t winograd_stride(const Attrs& attrs) {
+  const auto& kernel = attrs.integers("kernel_shape");
+  const auto& strides = attrs.integers("strides");
+  const std::size_t n = kernel.size(), h = n - 2, w = n - 1;
+  const bool is_3x3 = (n == 2 || n == 3) && kernel[h] == 3 && kernel[w] == 3;
+  if (!is_3x3 || !all_are_1(attrs.integers("dilations")) || attrs.integer("group") != 1) return 0;
+  if (all_are_1(strides)) return 1;
+  return strides.size() == n && strides[h] == 2 && strides[w] == 2 ? 2 : 0;
+}
+
 namespace {
 
 constexpr std::int64_t kTile = 4;   // outputs along a transformed axis
@@ -31,9 +55,20 @@ std::int64_t depth_points(const Attrs& attrs) {
 /// Products of a tile and pair of channels.
 std::int64_t points(const Attrs& attrs) { return kIn * kIn * depth_points(attrs); }
 
-/// Numbers that a line of outputs holds: those of a point, and a line of zeros that keeps points apart in the caches.
+/// Of the gradient by x with a stride of 2, by an even phase of dx along an axis and by an odd one. All four phases hold kEven x kEven points,
+/// but those of odd ones at inf, the last, have no products.
+constexpr std::int64_t kEven = kIn - 1, kOdd = kEven - 1, kPhases = 4;
+constexpr std::int64_t kPhaseProducts = (kEven + kOdd) * (kEven + kOdd);
+
+/// Numbers that a line of outputs holds: those of `points`, each with a line of zeros that keeps it apart from the next in the caches.
+std::int64_t line_elements(std::int64_t points, std::int64_t terms) {
+  return points * (terms + 1) * kLine;
+}
 std::int64_t line_elements(const Attrs& attrs, std::int64_t taps, std::int64_t inputs) {
-  return points(attrs) * ((transforms_depth(attrs) ? 1 : taps) * inputs + 1) * kLine;
+  return line_elements(points(attrs), (transforms_depth(attrs) ? 1 : taps) * inputs);
+}
+std::int64_t line_elements_of_phases(std::int64_t taps, std::int64_t inputs) {
+  return line_elements(kPhases * kEven * kEven, taps * inputs);
 }
 
 /// Product of the kernel's extents without the last two.
@@ -43,21 +78,15 @@ std::int64_t direct_taps(const std::vector<std::int64_t>& kernel) {
   return taps;
 }
 
-void check_geometry(const OpCall& call) {
-  const auto& kernel = call.attrs->integers("kernel_shape");
-  const auto all_ones = [&](const char* name) {
-    for (const auto v : call.attrs->integers(name))
-      if (v != 1) return false;
-    return true;
-  };
-  const bool is_3x3 = (kernel.size() == 2 || kernel.size() == 3) && kernel.back() == 3 &&
-                      kernel[kernel.size() - 2] == 3;
-  HPDLF_CHECK(
-      is_3x3 && all_ones("strides") && all_ones("dilations") && call.attrs->integer("group") == 1,
-      "kernel_shape={}, strides={}, dilations={}, group={}: Winograd takes 3x3 or Dx3x3, "
-      "stride 1, dilation 1, one group",
-      to_string(AttrValue(kernel)), to_string(AttrValue(call.attrs->integers("strides"))),
-      to_string(AttrValue(call.attrs->integers("dilations"))), call.attrs->integer("group"));
+void check_geometry(const OpCall& call, std::int64_t stride = 1) {
+  const Attrs& attrs = *call.attrs;
+  HPDLF_CHECK(winograd_stride(attrs) == stride,
+              "kernel_shape={}, strides={}, dilations={}, group={}: {} takes 3x3 or Dx3x3, "
+              "stride {}, dilation 1, one group",
+              to_string(AttrValue(attrs.integers("kernel_shape"))),
+              to_string(AttrValue(attrs.integers("strides"))),
+              to_string(AttrValue(attrs.integers("dilations"))), attrs.integer("group"),
+              call.spec->name, stride == 1 ? "1" : "2 in H and W");
 }
 
 void check_tile_depth(const Attrs& attrs, std::int64_t taps) {
@@ -81,7 +110,14 @@ void infer_weights(OpCall& call) {
   const std::int64_t inputs = transposed ? w.extents[0] : w.extents.back();
   const std::int64_t taps = rank == 5 ? w.extents[1] : 1;
   check_tile_depth(*call.attrs, taps);
-  call.outputs = {{DType::f32, {lines(outputs), line_elements(*call.attrs, taps, inputs)}}};
+  const std::int64_t stride = call.attrs->integer("stride");
+  HPDLF_CHECK(stride == 1 || (stride == 2 && transposed && !transforms_depth(*call.attrs)),
+              "stride={}, transposed={}, tile_depth={}: 1, or 2 for the gradient by x "
+              "(transposed=1) with tile_depth=1",
+              stride, transposed ? 1 : 0, depth_of(*call.attrs));
+  call.outputs = {{DType::f32,
+                   {lines(outputs), stride == 1 ? line_elements(*call.attrs, taps, inputs)
+                                                : line_elements_of_phases(taps, inputs)}}};
 }
 
 /// Coefficients [n or 1, 3, c] of NormalizeCoefficients follow x.
@@ -112,6 +148,23 @@ void infer_winograd_conv(OpCall& call) {
   HPDLF_CHECK(u.extents == expected, "u is {}, kernel_shape, channels={} and x {} make it {}",
               to_string(u), channels, to_string(x), to_string(expected));
   call.outputs = {{x.dtype, narrow_extents(x.extents, *call.attrs, channels)}};
+}
+
+void infer_winograd_grad_input(OpCall& call) {
+  const TensorType& dy = call.input(0);
+  const TensorType& u = call.input(1);
+  const TensorType x{dy.dtype, Extents(std::span(call.attrs->integers("input_shape")))};
+  check_activation(x, "input_shape");
+  check_f32(u, "u");
+  check_geometry(call, 2);
+  const Extents expected = narrow_extents(x.extents, *call.attrs, dy.extents.back());
+  HPDLF_CHECK(dy.extents == expected, "dy is {}, convolving input_shape={} gives {}", to_string(dy),
+              to_string(x.extents), to_string(expected));
+  const std::int64_t taps = direct_taps(call.attrs->integers("kernel_shape"));
+  const Extents weights{lines(x.extents.back()), line_elements_of_phases(taps, dy.extents.back())};
+  HPDLF_CHECK(u.extents == weights, "u is {}, kernel_shape, input_shape={} and dy {} make it {}",
+              to_string(u), to_string(x.extents), to_string(dy), to_string(weights));
+  call.outputs = {x};
 }
 
 void infer_winograd_grad_weight(OpCall& call) {
@@ -150,6 +203,12 @@ std::string winograd_conv_rule(const OpCall& call) {
   const int rank = call.input(0).extents.rank();
   return fmt::format("{}{}, k q!, {} -> {}", activation_dims(rank, "~", "c!"),
                      coefficient_dims(call, "c!"), lines_dim(),
+                     activation_dims(rank, "", lines_dim()));
+}
+
+std::string winograd_grad_input_rule(const OpCall& call) {
+  const int rank = call.input(0).extents.rank();
+  return fmt::format("{}, k q! -> {}", activation_dims(rank, "^", "c!"),
                      activation_dims(rank, "", lines_dim()));
 }
 
@@ -228,6 +287,27 @@ Cost winograd_conv_cost(const OpCall& call) {
   return cost;
 }
 
+/// By planes of dx, in each of which a tile has 4 x 4 positions of every phase; dy, whose planes are fewer, is transformed once for all.
+Cost winograd_grad_input_cost(const OpCall& call) {
+  const Extents& x = call.output(0).extents;
+  const std::int64_t c = x.back(), k = call.input(0).extents.back();
+  const auto& strides = call.attrs->integers("strides");
+  const auto depth_stride = static_cast<double>(strides.size() == 3 ? strides[0] : 1);
+  const auto taps = static_cast<double>(direct_taps(call.attrs->integers("kernel_shape")));
+  double tiles = 1;
+  for (int i = 0; i < x.rank() - 1; ++i) {
+    const std::int64_t positions = i < x.rank() - 3 ? 1 : 2 * kTile;
+    tiles *= static_cast<double>((x[i] + positions - 1) / positions);
+  }
+  const double transform_flops = kTransformFlops * kLine * kEven * kEven / (kIn * kIn);
+  const double transformed =
+      static_cast<double>(lines(k)) / depth_stride + static_cast<double>(kPhases * lines(c));
+  Cost cost = streaming_cost(call, 0);
+  cost.flops = tiles * (2 * taps / depth_stride * static_cast<double>(kPhaseProducts * c * k) +
+                        transform_flops * transformed);
+  return cost;
+}
+
 Cost winograd_grad_weight_cost(const OpCall& call) {
   Cost cost = streaming_cost(call, 0);
   cost.flops = winograd_flops(call, call.inputs.back().extents, 2, kTogether);
@@ -263,9 +343,12 @@ void register_winograd_ops(OpRegistry& registry) {
        .outputs =
            {{"u",
              "f32 [outputs / 16, 36 * (D * inputs + 1) * 16], or 144 or 216 * (inputs + 1) * 16 "
-             "with tile_depth 2 or 4: outputs K and inputs C, or C and K if transposed"}},
+             "with tile_depth 2 or 4: outputs K and inputs C, or C and K if transposed; 100 * (D "
+             "* inputs + 1) * 16 with stride 2"}},
        .attrs = {{"transposed", std::int64_t{0},
                   "1: for the gradient by x: inputs and outputs change places, taps are mirrored"},
+                 {"stride", std::int64_t{1},
+                  "of the convolution in H and W: 1, or 2 if transposed"},
                  tile_depth()},
        .rule_for = weights_rule,
        .infer = infer_weights,
@@ -284,6 +367,16 @@ void register_winograd_ops(OpRegistry& registry) {
        .rule_for = winograd_conv_rule,
        .infer = infer_winograd_conv,
        .cost = winograd_conv_cost,
+       .accumulates = true});
+  registry.add(
+      {.name = "WinogradConvGradInput",
+       .doc = "Gradient by x of a convolution whose stride in H and W is 2.",
+       .inputs = {{"dy", "like y of the convolution"}, {"u", "WinogradWeights, transposed"}},
+       .outputs = {{"dx", "of extents input_shape"}},
+       .attrs = conv_attrs({{"input_shape", std::vector<std::int64_t>{}, "extents of x", true}}),
+       .rule_for = winograd_grad_input_rule,
+       .infer = infer_winograd_grad_input,
+       .cost = winograd_grad_input_cost,
        .accumulates = true});
   add_with_normalized(registry, {.name = "WinogradConvGradWeight",
                                  .doc = "Gradient of a 3x3 or Dx3x3 convolution by its weight.",

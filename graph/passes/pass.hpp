@@ -37,7 +37,8 @@ void split_concat_conv(Graph& graph);
 void use_bf16(Graph& graph);
 
 /// Conv, ConvGradInput and ConvGradWeight of 3x3 in H and W, stride 1 -> Winograd's F(4x4, 3x3) or F(4x4x4, 3x3x3), whichever takes
-/// the least effort: a quarter or an eighth of the multiplications, but transformed weights are four or eight times the size. It
+/// the least effort: a quarter or an eighth of the multiplications, but transformed weights are four or eight times the size; with a stride
+/// of 2 ConvGradInput only, nine sixteenths and eleven times. It
 /// computes in f32 whatever the activations are, from the weights that a Cast to bf16 reads. Rounding errors stay of the order of the
 /// direct algorithm's (docs/adr/0007), for which the forward pass in f32 takes the first only. Run after differentiate(): the operators have no gradients of their own.
 void use_winograd(Graph& graph, const Effort& effort = nominal_effort);

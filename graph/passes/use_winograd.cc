@@ -1,23 +1,9 @@
-#include <algorithm>
-
 #include "graph/op_spec.hpp"
+#include "graph/ops/winograd.hpp"
 #include "graph/passes/pass.hpp"
 
 namespace hpdlf::graph {
 namespace {
-
-bool all_are(const std::vector<std::int64_t>& values, std::int64_t expected) {
-  return std::all_of(values.begin(), values.end(), [&](auto v) { return v == expected; });
-}
-
-/// A convolution of 3x3 in H and W that Winograd's tiles can compute.
-bool has_geometry(const Node& node) {
-  const auto& kernel = node.attrs.integers("kernel_shape");
-  if (kernel.size() < 2 || kernel.size() > 3) return false;
-  const bool is_3x3 = kernel[kernel.size() - 1] == 3 && kernel[kernel.size() - 2] == 3;
-  return is_3x3 && all_are(node.attrs.integers("strides"), 1) &&
-         all_are(node.attrs.integers("dilations"), 1) && node.attrs.integer("group") == 1;
-}
 
 /// What was cast to give `value`; `value` itself if no Cast did.
 ValueId before_cast(const Graph& graph, ValueId value) {
@@ -51,7 +37,8 @@ class Rewriter {
     for (const Node& node : originals) {
       if (!(node.spec->name == "ConvGradWeight" && use_for_weight_gradient(node)) &&
           !(node.spec->name == "Conv" && use_for(node, false)) &&
-          !(node.spec->name == "ConvGradInput" && use_for(node, true)))
+          !(node.spec->name == "ConvGradInput" &&
+            (use_for(node, true) || use_for_strided_gradient(node))))
         nodes_.push_back(node);
     }
     graph_.replace_nodes(std::move(nodes_));
@@ -78,7 +65,8 @@ class Rewriter {
 
   bool use_for_weight_gradient(const Node& node) {
     const OpCall direct = graph::call_of(graph_, node);
-    if (!has_geometry(node) || direct.input(0).dtype != direct.input(1).dtype) return false;
+    if (winograd_stride(node.attrs) != 1 || direct.input(0).dtype != direct.input(1).dtype)
+      return false;
     const OpSpec& op = op_registry().at("WinogradConvGradWeight");
     double best = effort_(direct);
     Node replacement;
@@ -100,7 +88,7 @@ class Rewriter {
   bool use_for(const Node& node, bool transposed) {
     const ValueId w = before_cast(graph_, node.inputs[1]);
     const bool has_other_bias = node.inputs.size() > 2 && !is_f32(graph_, node.inputs[2]);
-    if (!has_geometry(node) || !is_f32(graph_, w) || has_other_bias) return false;
+    if (winograd_stride(node.attrs) != 1 || !is_f32(graph_, w) || has_other_bias) return false;
     Attrs attrs = node.attrs;
     attrs.erase("input_shape");
     attrs.set("channels", graph_.value(node.outputs[0]).type.extents.back());
@@ -124,7 +112,23 @@ class Rewriter {
     }
     if (best_depth == 0) return false;
     attrs.set("tile_depth", best_depth);
-    replace(node, w, attrs, transform_attrs(transposed, best_depth));
+    replace(node, w, "WinogradConv", attrs, transform_attrs(transposed, best_depth));
+    return true;
+  }
+
+  /// The gradient by x of a convolution whose stride is 2.
+  bool use_for_strided_gradient(const Node& node) {
+    const ValueId w = before_cast(graph_, node.inputs[1]);
+    if (winograd_stride(node.attrs) != 2 || !is_f32(graph_, w)) return false;
+    const OpCall direct = graph::call_of(graph_, node);
+    const Attrs transform =
+        complete_attrs(op_registry().at("WinogradWeights"),
+                       {{"transposed", std::int64_t{1}}, {"stride", std::int64_t{2}}});
+    const OpCall weights = call_of("WinogradWeights", transform, {graph_.value(w).type});
+    const OpCall replacement =
+        call_of("WinogradConvGradInput", node.attrs, {direct.input(0), weights.output(0)});
+    if (effort_(replacement) + effort_(weights) >= effort_(direct)) return false;
+    replace(node, w, "WinogradConvGradInput", node.attrs, transform);
     return true;
   }
 
@@ -134,13 +138,14 @@ class Rewriter {
   }
 
   /// Weights are transformed where the convolution was.
-  void replace(const Node& node, ValueId w, const Attrs& attrs, const Attrs& transform) {
+  void replace(const Node& node, ValueId w, std::string_view op, const Attrs& attrs,
+               const Attrs& transform) {
     const NodeId id = graph_.add_node("WinogradWeights", {w}, transform, node.name + ".weights");
     graph_.node(id).layer = node.layer;
     graph_.node(id).phase = node.phase;
     nodes_.push_back(graph_.node(id));
     nodes_.push_back(node);
-    nodes_.back().spec = &op_registry().at("WinogradConv");
+    nodes_.back().spec = &op_registry().at(op);
     nodes_.back().attrs = attrs;
     nodes_.back().inputs[1] = graph_.output(id);
   }

@@ -70,8 +70,11 @@ void run_layer(benchmark::State& state, const std::string& op, const Layer& laye
               {"dilations", std::vector<std::int64_t>{}},
               {"group", std::int64_t{1}}};
   const Window window{.kernel = layer.kernel, .stride = layer.stride, .pad_lo = pads[0]};
-  const bool transposed = op == "ConvGradInput" || op == "ConvTranspose";
-  if (op.starts_with("Winograd")) attrs.set("tile_depth", tile_depth);
+  const bool transposed = op.ends_with("ConvGradInput") || op == "ConvTranspose";
+  if (op == "WinogradConvGradInput")
+    attrs.set("input_shape", std::vector<std::int64_t>(wide_whole.begin(), wide_whole.end()));
+  else if (op.starts_with("Winograd"))
+    attrs.set("tile_depth", tile_depth);
 
   // Planes of the slab of the written (or, for the weight gradient, the narrow) tensor, and those of the other that it meets.
   Extents wide = wide_whole, narrow = narrow_whole;
@@ -91,6 +94,8 @@ void run_layer(benchmark::State& state, const std::string& op, const Layer& laye
   if (op == "WinogradConv")
     weight = {(layer.k + 15) / 16, tile_depth == 1 ? 36 * (layer.kernel * layer.c + 1) * 16
                                                    : 36 * (tile_depth + 2) * (layer.c + 1) * 16};
+  if (op == "WinogradConvGradInput")
+    weight = {(layer.c + 15) / 16, 100 * (layer.kernel * layer.k + 1) * 16};
   Operand w(weight, weight, 0);
   Operand x(wide, wide_whole, wide_lo), y(narrow, narrow_whole, narrow_lo);
 
@@ -114,9 +119,9 @@ void register_layers() {
     const bool up = std::string_view(layer.name).starts_with("up");
     std::vector<std::string> ops = {up ? "ConvTranspose" : "Conv", up ? "Conv" : "ConvGradInput",
                                     "ConvGradWeight"};
-    if (layer.kernel == 3 && layer.stride == 1) {
-      ops.emplace_back("WinogradConv");
-      ops.emplace_back("WinogradConvGradWeight");
+    if (layer.kernel == 3) {
+      ops.emplace_back(layer.stride == 1 ? "WinogradConv" : "WinogradConvGradInput");
+      if (layer.stride == 1) ops.emplace_back("WinogradConvGradWeight");
     }
     for (const std::string& op : ops)
       benchmark::RegisterBenchmark((op + "/" + layer.name).c_str(), run_layer, op, layer, kSlabs, 1)

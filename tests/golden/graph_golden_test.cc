@@ -121,6 +121,29 @@ Graph convolutions() {
   return graph;
 }
 
+/// A convolution with a stride and its gradients, on planes large enough for Winograd to pay.
+Graph strided_convolution() {
+  Graph graph("strided");
+  Builder builder(graph);
+  const ValueId x = graph.add_input("image", {DType::f32, {1, 8, 64, 64, 32}});
+  const ValueId pointwise = builder.conv("pointwise", x, {.out_channels = 32, .kernel = {1, 1, 1}});
+  const ValueId y = builder.conv(
+      "strided", pointwise,
+      {.out_channels = 64, .kernel = {3, 3, 3}, .strides = {2, 2, 2}, .pads = {1, 1, 1}});
+  graph.fetch("loss", builder.op("loss", "ReduceSum", {y}, {{"keepdims", std::int64_t{0}}}));
+  bind_gradients(graph);
+  return graph;
+}
+
+TEST(UseWinograd, TakesPhasesForTheGradientByXWhereTheStrideIs2) {
+  Graph graph = strided_convolution();
+
+  use_winograd(graph);
+
+  verify(graph);
+  EXPECT_TRUE(equals_golden(print(graph), "strided_use_winograd"));
+}
+
 TEST(UseWinograd, TakesItWhereItCostsLess) {
   Graph graph = convolutions();
 

@@ -1,111 +1,19 @@
 // Winograd convolutions: the same references as for direct ones, on weights transformed by matrices in double precision.
-#include <array>
-#include <cmath>
-
 #include "base/window.hpp"
 #include "tests/ops/op_case.hpp"
+#include "tests/ops/winograd_weights.hpp"
 
 namespace hpdlf::test {
 namespace {
 
 using Ints = std::vector<std::int64_t>;
-constexpr std::int64_t kPoints = 6, kTaps = 3, kLine = 16;
-
-/// G of finite points and inf, which comes last: row (1, p, p^2) / product over the other points q of (p - q).
-using Matrix = std::vector<std::array<double, kTaps>>;
-Matrix make_g_matrix(const std::vector<double>& points) {
-  Matrix g;
-  for (const double p : points) {
-    double norm = 1;
-    for (const double q : points)
-      if (q != p) norm *= p - q;
-    g.push_back({1 / norm, p / norm, p * p / norm});
-  }
-  g.push_back({0, 0, 1});
-  return g;
-}
-
-/// Of F(4, 3).
-const Matrix& g_matrix() {
-  static const Matrix g =
-      make_g_matrix({0, std::sqrt(0.5), -std::sqrt(0.5), std::sqrt(2.0), -std::sqrt(2.0)});
-  return g;
-}
-double g_matrix(std::int64_t i, std::int64_t j) {
-  return g_matrix()[static_cast<std::size_t>(i)][static_cast<std::size_t>(j)];
-}
-
-/// Along D, in the order of the kernels' passes: inf comes second.
-double depth_matrix(std::int64_t tile_depth, std::int64_t i, std::int64_t j) {
-  static const Matrix of_two = make_g_matrix({0, 1, -1});
-  const Matrix& g = tile_depth == 2 ? of_two : g_matrix();
-  const std::size_t point = i == 0 ? 0 : i == 1 ? g.size() - 1 : static_cast<std::size_t>(i) - 1;
-  return g[point][static_cast<std::size_t>(j)];
-}
-
-/// 1-based on the four dimensions [K, D, 3, 3, C] that a 2-D weight has too (D = 1).
-struct Weights {
-  std::int64_t k, d, c;
-  std::vector<double> data;
-  [[nodiscard]] double at(std::int64_t ki, std::int64_t r, std::int64_t s, std::int64_t t,
-                          std::int64_t ci) const {
-    return data[static_cast<std::size_t>((((ki * d + r) * kTaps + s) * kTaps + t) * c + ci)];
-  }
-};
-
-/// Products of a tile: of H and W, or of D too.
-std::int64_t points(std::int64_t tile_depth) {
-  return kPoints * kPoints * (tile_depth == 1 ? 1 : tile_depth + kTaps - 1);
-}
-
-/// Element (output, point, direct tap along D, input) of transformed weights.
-double transformed(const Weights& w, bool transposed, std::int64_t tile_depth, std::int64_t output,
-                   std::int64_t point, std::int64_t tap, std::int64_t input) {
-  const auto weight = [&](std::int64_t r, std::int64_t s, std::int64_t t) {
-    return transposed ? w.at(input, w.d - 1 - r, kTaps - 1 - s, kTaps - 1 - t, output)
-                      : w.at(output, r, s, t, input);
-  };
-  const auto plane = [&](std::int64_t r) {
-    double sum = 0;
-    for (std::int64_t s = 0; s < kTaps; ++s)
-      for (std::int64_t t = 0; t < kTaps; ++t)
-        sum +=
-            g_matrix(point / kPoints % kPoints, s) * weight(r, s, t) * g_matrix(point % kPoints, t);
-    return sum;
-  };
-  if (tile_depth == 1) return plane(tap);
-  double sum = 0;
-  for (std::int64_t r = 0; r < kTaps; ++r)
-    sum += depth_matrix(tile_depth, point / (kPoints * kPoints), r) * plane(r);
-  return sum;
-}
-
-/// Extents of the tensor u of WinogradWeights.
-Extents transformed_extents(std::int64_t tile_depth, std::int64_t taps, std::int64_t outputs,
-                            std::int64_t inputs) {
-  const std::int64_t direct = tile_depth == 1 ? taps : 1;
-  return {(outputs + kLine - 1) / kLine, points(tile_depth) * (direct * inputs + 1) * kLine};
-}
-
-/// Its elements.
-void transform(const Weights& w, bool transposed, std::int64_t tile_depth, RefTensor& u) {
-  const std::int64_t outputs = transposed ? w.c : w.k, inputs = transposed ? w.k : w.c;
-  std::int64_t at = 0;
-  for (std::int64_t line = 0; line < u.dim(0); ++line)
-    for (std::int64_t p = 0; p < points(tile_depth); ++p) {
-      for (std::int64_t tap = 0; tap < (tile_depth == 1 ? w.d : 1); ++tap)
-        for (std::int64_t i = 0; i < inputs; ++i)
-          for (std::int64_t o = line * kLine; o < (line + 1) * kLine; ++o)
-            u[at++] = o < outputs ? transformed(w, transposed, tile_depth, o, p, tap, i) : 0;
-      for (std::int64_t o = 0; o < kLine; ++o) u[at++] = 0;  // keeps points apart
-    }
-}
 
 struct Geometry {
   std::string name;
   Extents x, y;  ///< [N, (D,) H, W, C or K]
   Ints kernel, pads;
   std::int64_t tile_depth = 1;
+  Ints strides;  ///< empty: 1
   [[nodiscard]] std::int64_t taps() const { return kernel.size() == 3 ? kernel[0] : 1; }
   [[nodiscard]] Extents weight() const {
     Extents w{y.back()};
@@ -115,6 +23,23 @@ struct Geometry {
   }
   [[nodiscard]] Attrs attrs() const {
     return {{"kernel_shape", kernel}, {"pads", pads}, {"tile_depth", tile_depth}};
+  }
+  [[nodiscard]] std::int64_t stride(int d) const {
+    return strides.empty() ? 1 : strides[static_cast<std::size_t>(d)];
+  }
+  [[nodiscard]] bool has_phases() const { return !strides.empty() && strides.back() == 2; }
+  /// Of the tensor u.
+  [[nodiscard]] Extents transformed(bool transposed) const {
+    const std::int64_t outputs = transposed ? x.back() : y.back();
+    const std::int64_t inputs = transposed ? y.back() : x.back();
+    return has_phases() ? transformed_phases_extents(taps(), outputs, inputs)
+                        : transformed_extents(tile_depth, taps(), outputs, inputs);
+  }
+  void transform(const Weights& w, bool transposed, RefTensor& u) const {
+    if (has_phases())
+      transform_phases(w, u);
+    else
+      test::transform(w, transposed, tile_depth, u);
   }
 };
 
@@ -144,6 +69,48 @@ std::vector<Geometry> geometries() {
   return table;
 }
 
+/// Those with a stride; D is direct.
+std::vector<Geometry> strided_geometries() {
+  const Ints all_2 = {2, 2, 2};
+  return {
+      {"3d_strided", {2, 7, 9, 11, 3}, {2, 4, 5, 6, 5}, {3, 3, 3}, Ints(6, 1), 1, all_2},
+      {"3d_strided_even", {1, 8, 16, 24, 16}, {1, 4, 8, 12, 32}, {3, 3, 3}, Ints(6, 1), 1, all_2},
+      {"3d_strided_c20_k40", {1, 5, 8, 17, 20}, {1, 3, 4, 9, 40}, {3, 3, 3}, Ints(6, 1), 1, all_2},
+      {"3d_strided_no_pad", {1, 7, 11, 10, 4}, {1, 3, 5, 4, 6}, {3, 3, 3}, Ints(6, 0), 1, all_2},
+      {"3d_strided_1x3x3",
+       {1, 3, 9, 8, 8},
+       {1, 3, 5, 4, 4},
+       {1, 3, 3},
+       {0, 1, 1, 0, 1, 1},
+       1,
+       {1, 2, 2}},
+      {"3d_strided_plane_only",
+       {1, 5, 9, 8, 8},
+       {1, 5, 5, 4, 4},
+       {3, 3, 3},
+       Ints(6, 1),
+       1,
+       {1, 2, 2}},
+      {"3d_strided_past_planes",
+       {1, 7, 6, 8, 8},
+       {1, 3, 3, 4, 4},
+       {1, 3, 3},
+       {0, 1, 1, 0, 1, 1},
+       1,
+       {3, 2, 2}},
+      {"3d_strided_two_blocks",
+       {1, 4, 60, 68, 8},
+       {1, 2, 30, 34, 8},
+       {3, 3, 3},
+       Ints(6, 1),
+       1,
+       all_2},
+      {"3d_strided_ring", {1, 28, 68, 34, 8}, {1, 14, 34, 17, 8}, {3, 3, 3}, Ints(6, 1), 1, all_2},
+      {"3d_strided_channels", {1, 4, 6, 10, 66}, {1, 2, 3, 5, 80}, {3, 3, 3}, Ints(6, 1), 1, all_2},
+      {"2d_strided", {3, 17, 22, 5}, {3, 9, 11, 18}, {3, 3}, Ints(4, 1), 1, {2, 2}},
+      {"2d_strided_pads", {1, 15, 14, 3}, {1, 8, 8, 4}, {3, 3}, {1, 0, 1, 4}, 1, {2, 2}}};
+}
+
 /// Calls visit(i of x, j of y, tap r, s, t) for every pair of voxels that a tap joins; indices of voxels, not elements.
 template <class Visit>
 void for_each_pair(const Geometry& g, Visit visit) {
@@ -155,7 +122,8 @@ void for_each_pair(const Geometry& g, Visit visit) {
     for_each_index(Extents(std::span(g.kernel)), [&](const Extents& tap) {
       std::int64_t i = at[0];
       for (int d = 0; d < spatial; ++d) {
-        const std::int64_t p = at[d + 1] - g.pads[static_cast<std::size_t>(d)] + tap[d];
+        const std::int64_t p =
+            at[d + 1] * g.stride(d) - g.pads[static_cast<std::size_t>(d)] + tap[d];
         if (p < 0 || p >= g.x[d + 1]) return;
         i = i * g.x[d + 1] + p;
       }
@@ -211,7 +179,7 @@ constexpr double kSlack = 4;
 
 OpCase conv_case(const Geometry& g, bool bias) {
   const Weights w = draw_weights(g);
-  const Extents u = transformed_extents(g.tile_depth, g.taps(), g.y.back(), g.x.back());
+  const Extents u = g.transformed(false);
   OpCase c{.name = g.name + (bias ? "_bias" : ""),
            .op = "WinogradConv",
            .attrs = g.attrs(),
@@ -221,9 +189,7 @@ OpCase conv_case(const Geometry& g, bool bias) {
            .slack = kSlack};
   c.attrs.set("channels", g.y.back());
   if (bias) c.inputs.push_back({.extents = {g.y.back()}});
-  c.derive = [w, depth = g.tile_depth](std::vector<RefTensor>& inputs) {
-    transform(w, false, depth, inputs[1]);
-  };
+  c.derive = [g, w](std::vector<RefTensor>& inputs) { g.transform(w, false, inputs[1]); };
   c.reference = [g, w](ReferenceCall& call) {
     for_each_pair(g, [&](auto i, auto j, auto r, auto s, auto t) {
       for (std::int64_t k = 0; k < w.k; ++k)
@@ -237,26 +203,32 @@ OpCase conv_case(const Geometry& g, bool bias) {
   return c;
 }
 
-/// The gradient by x: WinogradConv of dy with transposed weights and complementary pads.
+/// The gradient by x: WinogradConv of dy with transposed weights and complementary pads; with a stride of 2 an operator of its own.
 OpCase grad_input_case(const Geometry& g) {
   const Weights w = draw_weights(g);
-  const Extents u = transformed_extents(g.tile_depth, g.taps(), g.x.back(), g.y.back());
+  const Extents u = g.transformed(true);
   OpCase c{.name = g.name + "_transposed",
            .op = "WinogradConv",
            .inputs = {{.extents = g.y}, {.extents = u}},
            .outputs = {{DType::f32, g.x}},
            .terms = g.weight().elements() / g.x.back(),
            .slack = kSlack};
-  Ints pads = g.pads;
-  for (std::size_t i = 0; i < pads.size(); ++i)
-    pads[i] = g.kernel[i % g.kernel.size()] - 1 - pads[i];
-  c.attrs = {{"kernel_shape", g.kernel},
-             {"pads", pads},
-             {"channels", g.x.back()},
-             {"tile_depth", g.tile_depth}};
-  c.derive = [w, depth = g.tile_depth](std::vector<RefTensor>& inputs) {
-    transform(w, true, depth, inputs[1]);
-  };
+  if (g.has_phases()) {
+    c.op = "WinogradConvGradInput";
+    c.attrs = {{"kernel_shape", g.kernel},
+               {"pads", g.pads},
+               {"strides", g.strides},
+               {"input_shape", Ints(g.x.begin(), g.x.end())}};
+  } else {
+    Ints pads = g.pads;
+    for (std::size_t i = 0; i < pads.size(); ++i)
+      pads[i] = g.kernel[i % g.kernel.size()] - 1 - pads[i];
+    c.attrs = {{"kernel_shape", g.kernel},
+               {"pads", pads},
+               {"channels", g.x.back()},
+               {"tile_depth", g.tile_depth}};
+  }
+  c.derive = [g, w](std::vector<RefTensor>& inputs) { g.transform(w, true, inputs[1]); };
   c.reference = [g, w](ReferenceCall& call) {
     for_each_pair(g, [&](auto i, auto j, auto r, auto s, auto t) {
       for (std::int64_t k = 0; k < w.k; ++k)
@@ -285,6 +257,20 @@ OpCase grad_weight_case(const Geometry& g) {
               },
           .terms = g.y.elements() / g.y.back(),
           .slack = kSlack};
+}
+
+OpCase strided_weights_case(const std::string& name, const Extents& w) {
+  const std::int64_t d = w.rank() == 5 ? w[1] : 1;
+  return {.name = name,
+          .op = "WinogradWeights",
+          .attrs = {{"transposed", std::int64_t{1}}, {"stride", std::int64_t{2}}},
+          .inputs = {{.extents = w}},
+          .outputs = {{DType::f32, transformed_phases_extents(d, w.back(), w[0])}},
+          .reference =
+              [w, d](ReferenceCall& call) {
+                transform_phases({w[0], d, w.back(), call.in(0).data}, call.out(0));
+              },
+          .terms = kTaps * kTaps * kTaps};
 }
 
 OpCase weights_case(const std::string& name, const Extents& w, bool transposed,
@@ -337,6 +323,7 @@ std::vector<OpCase> winograd_cases() {
     if (g.name != "2d_asymmetric_pads") cases.push_back(grad_input_case(g));
     cases.push_back(grad_weight_case(g));
   }
+  for (const auto& g : strided_geometries()) cases.push_back(grad_input_case(g));
   for (const auto& g : geometries()) {
     const bool is_odd = g.name.starts_with("3d_odd"), is_2d = g.name == "2d";
     if (!is_odd && !is_2d && !g.name.starts_with("3d_two_blocks_of_tiles") &&
@@ -364,6 +351,8 @@ std::vector<OpCase> winograd_cases() {
           weights_case("3d_depth" + std::to_string(depth), {35, 3, 3, 3, 20}, transposed, depth));
     cases.push_back(weights_case("2d", {16, 3, 3, 33}, transposed, 1));
   }
+  cases.push_back(strided_weights_case("3d_strided", {35, 3, 3, 3, 20}));
+  cases.push_back(strided_weights_case("2d_strided", {16, 3, 3, 33}));
   const Extents u{1, 36 * 5 * 16};
   cases.push_back(error_case(
       "rejects_strides", {{"kernel_shape", Ints{3, 3}}, {"strides", Ints{2, 1}}, {"channels", 8}},
