@@ -7,8 +7,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "codelets/cpu/conv_problem.hpp"
+#include "codelets/cpu/conv_slabs.hpp"
 #include "codelets/cpu/conv_tile.hpp"
 #include "codelets/cpu/onednn.hpp"
 #include "codelets/cpu/rows.hpp"
@@ -18,38 +20,12 @@
 namespace hpdlf::codelets {
 namespace {
 
+using direct::adds_strided;
+using direct::compute_type;
+using direct::Pass;
+using direct::Problem;
+using direct::problems_of;
 using onednn::Primitive;
-
-enum class Pass : std::uint8_t { forward, transposed, weights };
-
-/// A call of any operator of the family, by role of the operands.
-struct Problem {
-  Pass pass = Pass::forward;
-  ConvTile tile;
-  TensorView weight;  // [K, kernel..., C / group], K of narrow, C of wide
-  const TensorView* bias =
-      nullptr;  // of the output; nullptr: none, or added by another tile of a cut sum
-  TensorView output;
-  bool accumulate = false;
-
-  [[nodiscard]] const TensorView& input() const {
-    return pass == Pass::transposed ? tile.narrow : tile.wide;
-  }
-};
-
-template <Pass pass>
-Problem problem_of(const KernelArgs& args) {
-  const auto& out = args.out(0);
-  if constexpr (pass == Pass::weights)
-    return {pass,           conv_tile(args.in(0), args.in(1), *args.attrs), out, nullptr, out,
-            args.accumulate};
-  else if constexpr (pass == Pass::transposed)
-    return {pass,           conv_tile(out, args.in(0), *args.attrs), args.in(1), bias_of(args), out,
-            args.accumulate};
-  else
-    return {pass,           conv_tile(args.in(0), out, *args.attrs), args.in(1), bias_of(args), out,
-            args.accumulate};
-}
 
 // ---- one sample or all of them
 
@@ -125,14 +101,6 @@ struct WindowDims {
   }
 };
 
-/// True if a sum must not be left to the primitive: oneDNN's strided deconvolution (brgconv_strided, version 3.2) adds to the wrong
-/// partial results where it takes the channels in several blocks, from 160 of them on.
-bool adds_strided(const Problem& p) {
-  const auto strided = [](const ConvAxis& axis) { return axis.stride > 1; };
-  return p.pass == Pass::transposed && p.accumulate &&
-         std::any_of(p.tile.axes.begin(), p.tile.axes.begin() + p.tile.spatial, strided);
-}
-
 /// How a problem is computed: by which primitive, over how many samples a call, through which copies.
 struct Call {
   DType compute;
@@ -145,8 +113,7 @@ struct Call {
   const Primitive* primitive = nullptr;
 
   explicit Call(const Problem& p)
-      : compute(p.input().dtype == DType::bf16 && !onednn::has_bf16() ? DType::f32
-                                                                      : p.input().dtype),
+      : compute(compute_type(p)),
         wide(p.tile.wide, compute, layout, adds_strided(p)),
         narrow(p.tile.narrow, compute, layout),
         calls(wide.is_whole() && narrow.is_whole() ? 1 : p.tile.wide.extents[0]),
@@ -326,24 +293,28 @@ bool needs_fill(const Problem& p) {
 
 template <Pass pass>
 void run_conv(const KernelArgs& args) {
-  Problem p = problem_of<pass>(args);
-  if (needs_fill(p)) {
-    fill_output(p);
-    p = after_fill(p);
+  for (Problem p : problems_of<pass>(args)) {
+    if (needs_fill(p)) {
+      fill_output(p);
+      p = after_fill(p);
+    }
+    if (p.tile.is_empty) continue;
+    const Call call(p);
+    if (pass == Pass::weights)
+      run_weights(p, call, args.workspace.data());
+    else
+      run_activations(p, call, args.workspace.data());
   }
-  if (p.tile.is_empty) return;
-  const Call call(p);
-  if (pass == Pass::weights)
-    run_weights(p, call, args.workspace.data());
-  else
-    run_activations(p, call, args.workspace.data());
 }
 
 template <Pass pass>
 std::size_t workspace_of(const KernelArgs& args) {
-  Problem p = problem_of<pass>(args);
-  if (needs_fill(p)) p = after_fill(p);
-  return p.tile.is_empty ? 0 : Call(p).layout.bytes();
+  std::size_t most = 0;
+  for (Problem p : problems_of<pass>(args)) {
+    if (needs_fill(p)) p = after_fill(p);
+    if (!p.tile.is_empty) most = std::max(most, Call(p).layout.bytes());
+  }
+  return most;
 }
 
 template <Pass pass>
