@@ -271,19 +271,15 @@ class Binder {
   TilingRule result_;
 };
 
-std::int64_t floor_div(std::int64_t a, std::int64_t b) {
-  return a >= 0 ? a / b : -((b - 1 - a) / b);
-}
-
 /// Indices [lo, hi) of one operand dimension that factor indices [lo, hi) touch, before clipping; not called for empty ranges.
 std::pair<std::int64_t, std::int64_t> touched(const DimMap& map, std::int64_t lo, std::int64_t hi) {
-  const std::int64_t reach = (map.kernel - 1) * map.dilation;
+  const Window window{
+      .kernel = map.kernel, .stride = map.stride, .dilation = map.dilation, .pad_lo = map.pad};
   switch (map.kind) {
     case DimMap::Kind::window:
-      return {lo * map.stride - map.pad, (hi - 1) * map.stride - map.pad + reach + 1};
-    case DimMap::Kind::transposed_window:  // index i reaches i * stride - pad .. + reach
-      return {floor_div(lo + map.pad - reach + map.stride - 1, map.stride),
-              floor_div(hi - 1 + map.pad, map.stride) + 1};
+      return {window.first(lo), window.first(hi - 1) + window.reach() + 1};
+    case DimMap::Kind::transposed_window:
+      return window.reaching(lo, hi);
     case DimMap::Kind::plain:
     case DimMap::Kind::fixed:
       break;

@@ -9,7 +9,6 @@
 #include "codelets/cpu/conv_problem.hpp"
 #include "codelets/cpu/conv_tile.hpp"
 #include "codelets/cpu/onednn.hpp"
-#include "codelets/cpu/rows.hpp"
 #include "codelets/kernel.hpp"
 
 namespace hpdlf::codelets::direct {
@@ -77,10 +76,9 @@ inline std::int64_t scratch_of(const Problem& p) {
 /// The planes of `narrow` whose windows reach planes of `wide`.
 inline TensorView reaching(const TensorView& narrow, const TensorView& wide, const Window& window) {
   Box box = narrow.box();
-  const std::int64_t first = wide.origin[1] + window.pad_lo - window.reach();
-  const std::int64_t last = wide.origin[1] + wide.extents[1] - 1 + window.pad_lo;
-  if (first > 0) box.lo[1] = std::max(box.lo[1], blocks_of(first, window.stride));
-  box.hi[1] = std::min(box.hi[1], last / window.stride + 1);
+  const auto [first, end] = window.reaching(wide.origin[1], wide.origin[1] + wide.extents[1]);
+  box.lo[1] = std::max(box.lo[1], first);
+  box.hi[1] = std::min(box.hi[1], end);
   return narrow.slice(box);
 }
 
@@ -88,13 +86,14 @@ inline TensorView reaching(const TensorView& narrow, const TensorView& wide, con
 template <Pass pass>
 std::vector<Problem> problems_of(const KernelArgs& args) {
   const Problem whole = problem_of<pass>(args);
-  if constexpr (pass == Pass::forward) return {whole};
+  const std::int64_t scratch = scratch_of(whole);
+  if (scratch <= kMostScratch) return {whole};
   const bool by_weight = pass == Pass::weights;
   const TensorView& cut = by_weight ? args.in(1) : args.out(0);
   const Window window = windows_from(*args.attrs, whole.tile.spatial)[0];
   // Whole strides of dx: for others oneDNN has slower code where the processor has AVX2 only.
   const std::int64_t unit = by_weight ? 1 : window.stride, units = cut.extents[1] / unit;
-  const std::int64_t count = std::min(units, blocks_of(scratch_of(whole), kMostScratch));
+  const std::int64_t count = std::min(units, blocks_of(scratch, kMostScratch));
   if (count <= 1 || window.stride > window.reach() + 1) return {whole};
   std::vector<Problem> slabs;
   for (std::int64_t i = 0; i < count; ++i) {

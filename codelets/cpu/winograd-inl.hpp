@@ -87,7 +87,7 @@ class PlaneTransform {
   template <class Pass, class Access, class Value>
   HWY_INLINE void transform_row(const Access& access, const Value& value, const T* plane,
                                 const TileBlock& block, std::int64_t r, float* out) const {
-    using Taps = typename Pass::TapsH;
+    using Taps = typename Pass::TapsH;  // as along W: of a phase this is the first pass only
     const std::int64_t columns = inputs_of(block.columns * kOut, Taps::kCount);
     transform_columns<Taps>(access, value, plane, (block.row0 + r) * kOut - p_.axes[1].pad_lo,
                             block.column0 * kOut - p_.axes[2].pad_lo, columns);

@@ -184,10 +184,6 @@ struct Problem {
  private:
   Problem() = default;
 
-  static constexpr std::int64_t floor_div(std::int64_t a, std::int64_t b) {
-    return a >= 0 ? a / b : -blocks_of(-a, b);
-  }
-
   void set_views(const TensorView& from, const TensorView& to) {
     n = to.extents[0];
     c = from.extents.back();

@@ -78,6 +78,16 @@ inline void check_activation(const TensorType& type, const char* name) {
   return narrow;
 }
 
+/// Type of x, as "input_shape" says. @throws Error if dy is not of the extents that a convolution of it gives.
+[[nodiscard]] inline TensorType input_of_gradient(const TensorType& dy, const Attrs& attrs) {
+  TensorType x{dy.dtype, Extents(std::span(attrs.integers("input_shape")))};
+  check_activation(x, "input_shape");
+  const Extents expected = narrow_extents(x.extents, attrs, dy.extents.back());
+  HPDLF_CHECK(dy.extents == expected, "dy is {}, convolving input_shape={} gives {}", to_string(dy),
+              to_string(x.extents), to_string(expected));
+  return x;
+}
+
 // ---- tiling. Kernel dimensions are r, s, t
 
 [[nodiscard]] inline std::string activation_dims(int rank, const std::string& spatial_suffix,

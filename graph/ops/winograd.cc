@@ -153,13 +153,9 @@ void infer_winograd_conv(OpCall& call) {
 void infer_winograd_grad_input(OpCall& call) {
   const TensorType& dy = call.input(0);
   const TensorType& u = call.input(1);
-  const TensorType x{dy.dtype, Extents(std::span(call.attrs->integers("input_shape")))};
-  check_activation(x, "input_shape");
   check_f32(u, "u");
   check_geometry(call, 2);
-  const Extents expected = narrow_extents(x.extents, *call.attrs, dy.extents.back());
-  HPDLF_CHECK(dy.extents == expected, "dy is {}, convolving input_shape={} gives {}", to_string(dy),
-              to_string(x.extents), to_string(expected));
+  const TensorType x = input_of_gradient(dy, *call.attrs);
   const std::int64_t taps = direct_taps(call.attrs->integers("kernel_shape"));
   const Extents weights{lines(x.extents.back()), line_elements_of_phases(taps, dy.extents.back())};
   HPDLF_CHECK(u.extents == weights, "u is {}, kernel_shape, input_shape={} and dy {} make it {}",

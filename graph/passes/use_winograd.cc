@@ -121,9 +121,7 @@ class Rewriter {
     const ValueId w = before_cast(graph_, node.inputs[1]);
     if (winograd_stride(node.attrs) != 2 || !is_f32(graph_, w)) return false;
     const OpCall direct = graph::call_of(graph_, node);
-    const Attrs transform =
-        complete_attrs(op_registry().at("WinogradWeights"),
-                       {{"transposed", std::int64_t{1}}, {"stride", std::int64_t{2}}});
+    const Attrs transform = transform_attrs(true, 1, 2);
     const OpCall weights = call_of("WinogradWeights", transform, {graph_.value(w).type});
     const OpCall replacement =
         call_of("WinogradConvGradInput", node.attrs, {direct.input(0), weights.output(0)});
@@ -132,9 +130,11 @@ class Rewriter {
     return true;
   }
 
-  [[nodiscard]] static Attrs transform_attrs(bool transposed, std::int64_t depth) {
-    return complete_attrs(op_registry().at("WinogradWeights"),
-                          {{"transposed", std::int64_t{transposed}}, {"tile_depth", depth}});
+  [[nodiscard]] static Attrs transform_attrs(bool transposed, std::int64_t depth,
+                                             std::int64_t stride = 1) {
+    return complete_attrs(
+        op_registry().at("WinogradWeights"),
+        {{"transposed", std::int64_t{transposed}}, {"tile_depth", depth}, {"stride", stride}});
   }
 
   /// Weights are transformed where the convolution was.

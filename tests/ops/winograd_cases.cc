@@ -28,18 +28,8 @@ struct Geometry {
     return strides.empty() ? 1 : strides[static_cast<std::size_t>(d)];
   }
   [[nodiscard]] bool has_phases() const { return !strides.empty() && strides.back() == 2; }
-  /// Of the tensor u.
-  [[nodiscard]] Extents transformed(bool transposed) const {
-    const std::int64_t outputs = transposed ? x.back() : y.back();
-    const std::int64_t inputs = transposed ? y.back() : x.back();
-    return has_phases() ? transformed_phases_extents(taps(), outputs, inputs)
-                        : transformed_extents(tile_depth, taps(), outputs, inputs);
-  }
-  void transform(const Weights& w, bool transposed, RefTensor& u) const {
-    if (has_phases())
-      transform_phases(w, u);
-    else
-      test::transform(w, transposed, tile_depth, u);
+  [[nodiscard]] WeightTransform weight_transform(bool transposed) const {
+    return {transposed, tile_depth, has_phases() ? 2 : 1};
   }
 };
 
@@ -179,7 +169,8 @@ constexpr double kSlack = 4;
 
 OpCase conv_case(const Geometry& g, bool bias) {
   const Weights w = draw_weights(g);
-  const Extents u = g.transformed(false);
+  const WeightTransform transform = g.weight_transform(false);
+  const Extents u = transform.extents(w.k, w.d, w.c);
   OpCase c{.name = g.name + (bias ? "_bias" : ""),
            .op = "WinogradConv",
            .attrs = g.attrs(),
@@ -189,7 +180,7 @@ OpCase conv_case(const Geometry& g, bool bias) {
            .slack = kSlack};
   c.attrs.set("channels", g.y.back());
   if (bias) c.inputs.push_back({.extents = {g.y.back()}});
-  c.derive = [g, w](std::vector<RefTensor>& inputs) { g.transform(w, false, inputs[1]); };
+  c.derive = [w, transform](std::vector<RefTensor>& inputs) { transform.run(w, inputs[1]); };
   c.reference = [g, w](ReferenceCall& call) {
     for_each_pair(g, [&](auto i, auto j, auto r, auto s, auto t) {
       for (std::int64_t k = 0; k < w.k; ++k)
@@ -206,7 +197,8 @@ OpCase conv_case(const Geometry& g, bool bias) {
 /// The gradient by x: WinogradConv of dy with transposed weights and complementary pads; with a stride of 2 an operator of its own.
 OpCase grad_input_case(const Geometry& g) {
   const Weights w = draw_weights(g);
-  const Extents u = g.transformed(true);
+  const WeightTransform transform = g.weight_transform(true);
+  const Extents u = transform.extents(w.k, w.d, w.c);
   OpCase c{.name = g.name + "_transposed",
            .op = "WinogradConv",
            .inputs = {{.extents = g.y}, {.extents = u}},
@@ -228,7 +220,7 @@ OpCase grad_input_case(const Geometry& g) {
                {"channels", g.x.back()},
                {"tile_depth", g.tile_depth}};
   }
-  c.derive = [g, w](std::vector<RefTensor>& inputs) { g.transform(w, true, inputs[1]); };
+  c.derive = [w, transform](std::vector<RefTensor>& inputs) { transform.run(w, inputs[1]); };
   c.reference = [g, w](ReferenceCall& call) {
     for_each_pair(g, [&](auto i, auto j, auto r, auto s, auto t) {
       for (std::int64_t k = 0; k < w.k; ++k)
@@ -259,35 +251,20 @@ OpCase grad_weight_case(const Geometry& g) {
           .slack = kSlack};
 }
 
-OpCase strided_weights_case(const std::string& name, const Extents& w) {
+OpCase weights_case(const std::string& name, const Extents& w, const WeightTransform& transform) {
   const std::int64_t d = w.rank() == 5 ? w[1] : 1;
-  return {.name = name,
+  return {.name = name + (transform.transposed ? "_transposed" : ""),
           .op = "WinogradWeights",
-          .attrs = {{"transposed", std::int64_t{1}}, {"stride", std::int64_t{2}}},
+          .attrs = {{"transposed", std::int64_t{transform.transposed}},
+                    {"tile_depth", transform.tile_depth},
+                    {"stride", transform.stride}},
           .inputs = {{.extents = w}},
-          .outputs = {{DType::f32, transformed_phases_extents(d, w.back(), w[0])}},
+          .outputs = {{DType::f32, transform.extents(w[0], d, w.back())}},
           .reference =
-              [w, d](ReferenceCall& call) {
-                transform_phases({w[0], d, w.back(), call.in(0).data}, call.out(0));
+              [w, d, transform](ReferenceCall& call) {
+                transform.run({w[0], d, w.back(), call.in(0).data}, call.out(0));
               },
           .terms = kTaps * kTaps * kTaps};
-}
-
-OpCase weights_case(const std::string& name, const Extents& w, bool transposed,
-                    std::int64_t tile_depth) {
-  const std::int64_t d = w.rank() == 5 ? w[1] : 1;
-  const std::int64_t outputs = transposed ? w.back() : w[0], inputs = transposed ? w[0] : w.back();
-  return {
-      .name = name + (transposed ? "_transposed" : ""),
-      .op = "WinogradWeights",
-      .attrs = {{"transposed", std::int64_t{transposed}}, {"tile_depth", tile_depth}},
-      .inputs = {{.extents = w}},
-      .outputs = {{DType::f32, transformed_extents(tile_depth, d, outputs, inputs)}},
-      .reference =
-          [w, d, transposed, tile_depth](ReferenceCall& call) {
-            transform({w[0], d, w.back(), call.in(0).data}, transposed, tile_depth, call.out(0));
-          },
-      .terms = kTaps * kTaps * kTaps};
 }
 
 /// Some of the cases with x and y, or x and dy, in bf16.
@@ -348,11 +325,12 @@ std::vector<OpCase> winograd_cases() {
   for (const bool transposed : {false, true}) {
     for (const std::int64_t depth : {1, 2, 4})
       cases.push_back(
-          weights_case("3d_depth" + std::to_string(depth), {35, 3, 3, 3, 20}, transposed, depth));
-    cases.push_back(weights_case("2d", {16, 3, 3, 33}, transposed, 1));
+          weights_case("3d_depth" + std::to_string(depth), {35, 3, 3, 3, 20}, {transposed, depth}));
+    cases.push_back(weights_case("2d", {16, 3, 3, 33}, {transposed}));
   }
-  cases.push_back(strided_weights_case("3d_strided", {35, 3, 3, 3, 20}));
-  cases.push_back(strided_weights_case("2d_strided", {16, 3, 3, 33}));
+  const WeightTransform of_phases{.transposed = true, .stride = 2};
+  cases.push_back(weights_case("3d_strided", {35, 3, 3, 3, 20}, of_phases));
+  cases.push_back(weights_case("2d_strided", {16, 3, 3, 33}, of_phases));
   const Extents u{1, 36 * 5 * 16};
   cases.push_back(error_case(
       "rejects_strides", {{"kernel_shape", Ints{3, 3}}, {"strides", Ints{2, 1}}, {"channels", 8}},

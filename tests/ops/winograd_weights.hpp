@@ -140,4 +140,23 @@ inline void transform(const Weights& w, bool transposed, std::int64_t tile_depth
     }
 }
 
+/// What WinogradWeights makes of a kernel, as its attributes say.
+struct WeightTransform {
+  bool transposed = false;
+  std::int64_t tile_depth = 1, stride = 1;
+
+  /// Of u, from weights [k, d, 3, 3, c].
+  [[nodiscard]] Extents extents(std::int64_t k, std::int64_t d, std::int64_t c) const {
+    const std::int64_t outputs = transposed ? c : k, inputs = transposed ? k : c;
+    return stride == 2 ? transformed_phases_extents(d, outputs, inputs)
+                       : transformed_extents(tile_depth, d, outputs, inputs);
+  }
+  void run(const Weights& w, RefTensor& u) const {
+    if (stride == 2)
+      transform_phases(w, u);
+    else
+      transform(w, transposed, tile_depth, u);
+  }
+};
+
 }  // namespace hpdlf::test

@@ -45,5 +45,19 @@ TEST(Windows, RefuseListsOfAnotherLengthAndZeroSteps) {
   EXPECT_THROW(static_cast<void>(windows_from(attrs({3}, {}, {-1, 0}, {}), 1)), Error);
 }
 
+TEST(Windows, ReachAPartOfTheInput) {
+  for (const Window& window :
+       {Window{.kernel = 3, .stride = 2, .pad_lo = 1}, Window{.kernel = 2, .stride = 3},
+        Window{.kernel = 3, .stride = 1, .dilation = 2, .pad_lo = 2}})
+    for (std::int64_t lo = 0; lo < 12; ++lo)
+      for (std::int64_t hi = lo + 1; hi < 13; ++hi) {
+        const auto [first, end] = window.reaching(lo, hi);
+        for (std::int64_t i = -6; i < 20; ++i) {
+          const bool meets = window.first(i) < hi && window.first(i) + window.reach() >= lo;
+          EXPECT_EQ(i >= first && i < end, meets) << i << " of [" << lo << ", " << hi << ")";
+        }
+      }
+}
+
 }  // namespace
 }  // namespace hpdlf
