@@ -10,8 +10,8 @@
 // products give four outputs, and all four phases read the same transform of dy: 81 products for 64 positions, 144 if done directly.
 //
 // Layouts, in lines of 16 channels, so that every stride of the inner loops is a constant:
-//   transformed x    [line of c][slot or layer][tile][point][16]
-//   transformed y    [line of k][layer][tile][point][16]
+//   transformed x    [line of c][slot or layer][tile][point][16], for weight gradients [line of c][point][slot or layer][tile][16]
+//   transformed y    [line of k][layer][tile][point][16], dy [line of k][point][layer][tile][16]
 //   weights          [line of outputs][phase][point][direct tap along D][input channel][16]
 // SPDX-License-Identifier: Apache-2.0
 #if defined(HPDLF_CODELETS_CPU_WINOGRAD_INL_HPP) == defined(HWY_TARGET_TOGGLE)
@@ -74,7 +74,7 @@ class PlaneTransform {
       for (std::int64_t line = 0; line < p_.c_lines(); ++line)
         for_each_vector_of_line(
             line, p_.c, [&](auto access, std::int64_t c, std::int64_t v) HWY_ATTR {
-              float* to = out + line * b_.x_line + r * block.columns * b_.tile + v;
+              float* to = out + line * b_.x.line + r * block.columns * b_.x.tile + v;
               if (p_.normalization.shift == nullptr)
                 transform_row<Pass>(access, AsItIs{}, plane + c, block, r, to);
               else
@@ -88,18 +88,18 @@ class PlaneTransform {
   HWY_INLINE void transform_row(const Access& access, const Value& value, const T* plane,
                                 const TileBlock& block, std::int64_t r, float* out) const {
     using Taps = typename Pass::TapsH;  // as along W: of a phase this is the first pass only
-    const std::int64_t columns = inputs_of(block.columns * kOut, Taps::kCount);
+    const std::int64_t columns = inputs_of(block.columns * kOut, Taps::kCount), point = b_.x.point;
     transform_columns<Taps>(access, value, plane, (block.row0 + r) * kOut - p_.axes[1].pad_lo,
                             block.column0 * kOut - p_.axes[2].pad_lo, columns);
     for (std::int64_t i = 0; i < Taps::kIns; ++i) {
       const float* HWY_RESTRICT strip = strip_ + i * columns * kLanes;
-      float* HWY_RESTRICT o = out + i * Taps::kIns * kLine;
-      for (std::int64_t t = 0; t < block.columns; ++t, o += b_.tile) {
+      float* HWY_RESTRICT o = out + i * Taps::kIns * point;
+      for (std::int64_t t = 0; t < block.columns; ++t, o += b_.x.tile) {
         VF32 x[Taps::kIns], y[Taps::kIns];
         for (std::int64_t j = 0; j < Taps::kIns; ++j)
           x[j] = hn::Load(F32(), strip + (t * kOut + j) * kLanes);
         transform_input<Taps>(x, y);
-        for (std::int64_t j = 0; j < Taps::kIns; ++j) hn::Store(y[j], F32(), o + j * kLine);
+        for (std::int64_t j = 0; j < Taps::kIns; ++j) hn::Store(y[j], F32(), o + j * point);
       }
     }
   }
@@ -154,7 +154,7 @@ class LayerTransform {
         for_each_vector_of_line(
             line, p_.c, [&](auto access, std::int64_t c, std::int64_t v) HWY_ATTR {
               const T* x = p_.x_plane<T>(sample, 0) + c;
-              float* to = out + line * b_.x_line + r * block.columns * b_.tile + v;
+              float* to = out + line * b_.x.line + r * block.columns * b_.x.tile + v;
               if (p_.normalization.shift == nullptr)
                 transform_row<Pass>(access, AsItIs{}, x, z, block, r, to);
               else
@@ -191,7 +191,7 @@ class LayerTransform {
           for (std::int64_t i = 0; i < kRows; ++i)
             hn::Store(hn::Zero(F32()), F32(), to + i * kIn * kLanes);
       }
-      transform_window(q0, out + t * b_.tile);
+      transform_window(q0, out + t * b_.x.tile);
     }
   }
 
@@ -223,11 +223,12 @@ class LayerTransform {
   HWY_INLINE void transform_window(std::int64_t q0, float* HWY_RESTRICT out) const {
     const float* columns[kIn];
     for (std::int64_t j = 0; j < kIn; ++j) columns[j] = window_ + (q0 + j) % kIn * kLanes;
-    for (std::int64_t i = 0; i < kRows; ++i, out += kIn * kLine) {
+    const std::int64_t point = b_.x.point;
+    for (std::int64_t i = 0; i < kRows; ++i, out += kIn * point) {
       VF32 x[kIn], y[kIn];
       for (std::int64_t j = 0; j < kIn; ++j) x[j] = hn::Load(F32(), columns[j] + i * kIn * kLanes);
       transform_input<AllTaps>(x, y);
-      for (std::int64_t j = 0; j < kIn; ++j) hn::Store(y[j], F32(), out + j * kLine);
+      for (std::int64_t j = 0; j < kIn; ++j) hn::Store(y[j], F32(), out + j * point);
     }
   }
 
@@ -283,13 +284,13 @@ class Walk {
 
   /// Transformed x that a direct tap along D brings to layer `layer` of the part; nullptr if it is all padding.
   [[nodiscard]] const float* factor(const Part& part, std::int64_t layer, std::int64_t tap) const {
-    if (p_.points.has_pairs()) return x_points_ + layer * part.block.tiles() * b_.tile;
+    if (p_.points.has_pairs()) return x_points_ + layer * part.block.tiles() * b_.x.tile;
     const std::int64_t z = p_.plane_of(part.first + layer, tap);
     return z < 0 ? nullptr : slot(z, part.block);
   }
   /// The same of all layers, where they are joined: padding is there as zeros.
   [[nodiscard]] const float* joined_factor(const Part& part, std::int64_t tap) const {
-    return x_points_ + tap * part.block.tiles() * b_.tile;
+    return x_points_ + tap * part.block.tiles() * b_.x.tile;
   }
 
   /// The memory of x that `part` transforms.
@@ -330,14 +331,14 @@ class Walk {
     } else {
       for (std::int64_t l = 0; l < part.count; ++l)
         layers_.template run<Pass>(part.sample, (part.first + l) * Pass::kOuts - p_.axes[0].pad_lo,
-                                   part.block, x_points_ + l * part.block.tiles() * b_.tile);
+                                   part.block, x_points_ + l * part.block.tiles() * b_.x.tile);
     }
   }
 
   /// Where the transformed plane z of x is. The ring has no room for padding.
   [[nodiscard]] float* slot(std::int64_t z, const TileBlock& block) const {
     const std::int64_t at = b_.is_whole ? z - p_.planes_of(0, 1).first : z % b_.slots;
-    return x_points_ + at * block.tiles() * b_.tile;
+    return x_points_ + at * block.tiles() * b_.x.tile;
   }
 
   template <class Pass>
@@ -345,10 +346,10 @@ class Walk {
     float* out = slot(z, block);
     if (z >= 0 && z < p_.axes[0].wide)
       planes_.template run<Pass>(n, p_.x_plane<T>(n, z), block, out);
-    else if (b_.is_whole)
+    else if (b_.joins_layers)
       for (std::int64_t line = 0; line < p_.c_lines(); ++line)
-        std::memset(out + line * b_.x_line, 0,
-                    static_cast<std::size_t>(block.tiles() * b_.tile) * sizeof(float));
+        std::memset(out + line * b_.x.line, 0,
+                    static_cast<std::size_t>(block.tiles() * b_.x.tile) * sizeof(float));
   }
 
   const Problem& p_;

@@ -29,12 +29,31 @@ struct ConvCall {
   }
 };
 
+/// Floats of a transform in memory, and from one line of channels, one point, one tile of it to the next.
+struct TransformLayout {
+  std::int64_t floats = 0, line = 0, point = 0, tile = 0;
+
+  /// The points of a tile follow one another.
+  static TransformLayout tile_by_tile(const Points& points, std::int64_t lines,
+                                      std::int64_t tiles) {
+    const std::int64_t tile = points.tile_floats(), line = tiles * tile;
+    return {.floats = lines * line, .line = line, .point = kLine, .tile = tile};
+  }
+  /// The tiles of a point do.
+  static TransformLayout point_by_point(const Points& points, std::int64_t lines,
+                                        std::int64_t tiles) {
+    const std::int64_t point = odd_lines(tiles), line = points.in_pass() * point;
+    return {.floats = lines * line, .line = line, .point = point, .tile = kLine};
+  }
+};
+
 /// What is in flight at a time: `rows` x `columns` tiles in H and W, `layers` along D. Where D is direct, transformed planes of x are kept
 /// in slots: a ring that a sweep along D walks, or (the block is the whole sample) one after the other.
 struct Blocking {
   std::int64_t rows = 1, columns = 1, layers = 1, slots = 1;
-  bool is_whole = false;      ///< one block is a whole sample
-  bool joins_layers = false;  ///< tiles of a block's layers follow one another, in x as in y
+  bool is_whole = false;  ///< one block is a whole sample
+  bool joins_layers =
+      false;  ///< tiles of a block's layers follow one another, in x as in y, padding as zeros
 
   /// @param cached_bytes what the transforms of a block may take @param enough tiles it has in any case
   Blocking(const Problem& p, std::int64_t cached_bytes, std::int64_t enough) {
@@ -59,21 +78,22 @@ struct Blocking {
     }
     joins_layers = p.points.has_pairs() || (is_whole && p.axes[0].stride == 1);
     slots = p.planes_of(layers);
-    tile = p.points.tile_floats();
-    x_line = slots * tiles * tile;
-    y_line = layers * tiles * tile;
-    x_floats = p.c_lines() * x_line;
-    y_floats = p.k_lines() * y_line;
+    x = TransformLayout::tile_by_tile(p.points, p.c_lines(), slots * tiles);
+    y = TransformLayout::tile_by_tile(p.points, p.k_lines(), layers * tiles);
     // Where D is direct: the H-transformed columns of a row of tiles, one line of channels.
     window_floats =
         p.points.in() * (p.points.has_pairs() ? kPair * kIn : inputs_of(columns * kOut)) * kLine;
   }
 
-  std::int64_t tile = 0, x_line = 0,
-               y_line =
-                   0;  ///< floats from one tile, one line of the transforms of x, y to the next
-  std::int64_t x_floats = 0, y_floats = 0;  ///< of a pass's transforms of x and y
-  std::int64_t window_floats = 0;           ///< of what is transformed, but not yet along W
+  /// For products that sum up tiles: they read a point's one after the other, through few pages. Of padding there is nothing in x then.
+  void order_by_points(const Problem& p) {
+    joins_layers = false;
+    x = TransformLayout::point_by_point(p.points, p.c_lines(), slots * tiles());
+    y = TransformLayout::point_by_point(p.points, p.k_lines(), layers * tiles());
+  }
+
+  TransformLayout x, y;            ///< of a pass
+  std::int64_t window_floats = 0;  ///< of what is transformed, but not yet along W
 
   [[nodiscard]] std::int64_t tiles() const { return rows * columns; }
 };

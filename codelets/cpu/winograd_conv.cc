@@ -46,7 +46,7 @@ class OutputTransform {
     for_each_tile<Pass>(
         p_, block, planes, plane, [&](std::int64_t tile, T* y, const TileExtent& extent) HWY_ATTR {
           for (std::int64_t line = 0; line < p_.k_lines(); ++line)
-            run_line<Pass>(points + tile * b_.tile + line * b_.y_line,
+            run_line<Pass>(points + tile * b_.y.tile + line * b_.y.line,
                            sums + (tile * p_.k_lines() + line) * kSquare * Pass::kOuts * kLine,
                            line, y, extent);
         });
@@ -195,14 +195,14 @@ class ForwardWork {
         for (std::int64_t i = 0; i < runs; ++i) {
           const Product product = product_of<Pass>(walk, part, point, k, i);
           float* out =
-              y_points_ + k / kLine * b_.y_line + i * tiles * b_.tile + point * kLine + k % kLine;
+              y_points_ + k / kLine * b_.y.line + i * tiles * b_.y.tile + point * kLine + k % kLine;
           multiply_rows<Pass>(product, k + kLanes < outputs, rows, out, prefetcher);
         }
     }
     for (std::int64_t i = 0; i < part.count; ++i) {
       const std::int64_t plane = (part.first + i) * Pass::kOuts;
       output_.template run<Pass>(
-          y_points_ + i * tiles * b_.tile, sums_ + i * tiles * sums_of_tile(p_), part.block,
+          y_points_ + i * tiles * b_.y.tile, sums_ + i * tiles * sums_of_tile(p_), part.block,
           std::min(Pass::kOuts, p_.axes[0].narrow - plane), p_.y_plane<T>(part.sample, plane));
     }
   }
@@ -214,10 +214,10 @@ class ForwardWork {
                                    std::int64_t k, std::int64_t layer) const {
     Product product;
     product.channels = p_.c;
-    product.x_line = b_.x_line;
+    product.x_line = b_.x.line;
     const std::int64_t weight = weight_point(p_.taps(), p_.c), line = p_.points.count() * weight;
     product.weight_vector = kLanes == kLine ? line : kLanes;
-    product.out_vector = kLanes == kLine ? b_.y_line : kLanes;
+    product.out_vector = kLanes == kLine ? b_.y.line : kLanes;
     const float* weights =
         weights_ + k / kLine * line + (Pass::kFirstPoint + point) * weight + k % kLine;
     for (std::int64_t t = 0; t < p_.taps(); ++t) {
@@ -238,7 +238,7 @@ class ForwardWork {
     for (std::int64_t g = 0; g < groups; ++g) {
       const std::int64_t lo = rows * g / groups, hi = rows * (g + 1) / groups;
       prefetcher.advance();
-      table[static_cast<std::size_t>(hi - lo - 1)](product, lo, out + lo * b_.tile);
+      table[static_cast<std::size_t>(hi - lo - 1)](product, lo, out + lo * b_.y.tile);
     }
   }
 
@@ -270,8 +270,8 @@ void convolve(const KernelArgs& args, const ConvCall& call) {
   }
   const Blocking blocking = conv_blocking(p);
   auto* x_points = reinterpret_cast<float*>(args.workspace.data());
-  float* y_points = x_points + blocking.x_floats;
-  float* window = y_points + blocking.y_floats;
+  float* y_points = x_points + blocking.x.floats;
+  float* window = y_points + blocking.y.floats;
   float* sums = window + blocking.window_floats;
   ForwardWork<T> work(p, blocking, call.weights, y_points, sums, call.bias, args.accumulate);
   Walk<T, ForwardWork<T>>(p, blocking, x_points, window).run(work);
@@ -303,7 +303,7 @@ std::size_t workspace(const KernelArgs& args) {
   const Problem p = ConvCall(args).problem;
   if (p.is_empty) return 0;
   const Blocking b = conv_blocking(p);
-  return static_cast<std::size_t>(b.x_floats + b.y_floats + b.window_floats +
+  return static_cast<std::size_t>(b.x.floats + b.y.floats + b.window_floats +
                                   b.layers * b.tiles() * sums_of_tile(p)) *
          sizeof(float);
 }

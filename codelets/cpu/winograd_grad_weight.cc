@@ -10,6 +10,8 @@
 #include "codelets/cpu/highway.hpp"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "codelets/cpu/winograd_grad_weight.cc"
+#include <span>
+
 #include "codelets/cpu/winograd_grad_weight.hpp"
 #include "codelets/cpu/workspace_layout.hpp"
 #include "hwy/foreach_target.h"
@@ -28,18 +30,29 @@ namespace {
 constexpr int kMostRows = HWY_TARGET <= HWY_AVX3 ? 8 : 6;
 constexpr int kMostRowsOfOne = HWY_TARGET <= HWY_AVX3 ? 16 : 8;
 
-/// A run of tiles that is summed over: lines of dy (channel 0 of the rows) and of x.
+/// A run of tiles that is summed over: line 0 of dy and of x.
 struct Run {
   const float *dy, *x;
   std::int64_t tiles;
+
+  /// False if `next` does not follow in memory.
+  bool append(const Run& next) {
+    const std::int64_t floats = tiles * kLine;
+    if (dy + floats != next.dy || x + floats != next.x) return false;
+    tiles += next.tiles;
+    return true;
+  }
 };
 
-/// sums[row][vector] (+)= sum over the runs' tiles of dy[tile][row] * x[tile][vector]. Tiles lie too far apart for the hardware to see what
-/// comes next; the same tiles of the next point, a line further, are fetched meanwhile.
+/// Where in every run the factors of a product begin, and from one vector of x to the next.
+struct Factors {
+  std::int64_t dy, x, x_vector;
+};
+
+/// sums[row][vector] (+)= sum over the runs' tiles of dy[tile][row] * x[tile][vector]; a tile is a line.
 template <int kRows, int kVectors>
-HWY_NOINLINE void multiply(const Run* runs, std::int64_t count, std::int64_t x_vector,
-                           std::int64_t tile, std::int64_t row_floats, bool add,
-                           float* HWY_RESTRICT sums) {
+HWY_NOINLINE void multiply(std::span<const Run> runs, const Factors& factors, bool add,
+                           std::int64_t row_floats, float* HWY_RESTRICT sums) {
   const F32 d;
   VF32 acc[kRows][kVectors];
   // Unrolled from the start, lest the compiler keep the sums in memory too. Memory they are added to is on its way meanwhile.
@@ -51,16 +64,12 @@ HWY_NOINLINE void multiply(const Run* runs, std::int64_t count, std::int64_t x_v
       __builtin_prefetch(sums + r * row_floats + v * kLanes, kWrite, kFirstLevel);
       acc[r][v] = hn::Zero(d);
     }
-  for (std::int64_t i = 0; i < count; ++i) {
-    const float* HWY_RESTRICT dy = runs[i].dy;
-    const float* HWY_RESTRICT x = runs[i].x;
-    for (std::int64_t t = 0; t < runs[i].tiles; ++t, dy += tile, x += tile) {
+  for (const Run& run : runs) {
+    const float* HWY_RESTRICT dy = run.dy + factors.dy;
+    const float* HWY_RESTRICT x = run.x + factors.x;
+    for (std::int64_t t = 0; t < run.tiles; ++t, dy += kLine, x += kLine) {
       VF32 xs[kVectors];
-      for (int v = 0; v < kVectors; ++v) {
-        xs[v] = hn::Load(d, x + v * x_vector);
-        prefetch_lines<0, 1>(x + v * x_vector + kLine);
-      }
-      prefetch_lines<0, 1>(dy + kLine);
+      for (int v = 0; v < kVectors; ++v) xs[v] = hn::Load(d, x + v * factors.x_vector);
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) {
         const VF32 g = hn::Set(d, dy[r]);
@@ -100,7 +109,7 @@ class GradientWork {
       const std::int64_t plane = (part.first + i) * Pass::kOuts;
       transform_.template run<Pass>(p_.y_plane<T>(part.sample, plane), part.block,
                                     std::min(Pass::kOuts, p_.axes[0].narrow - plane),
-                                    y_points_ + i * part.block.tiles() * b_.tile);
+                                    y_points_ + i * part.block.tiles() * kLine);
     }
     Prefetcher prefetcher;
     if (next != nullptr) {
@@ -134,6 +143,8 @@ class GradientWork {
 
  private:
   [[nodiscard]] std::int64_t row_floats() const { return p_.c_lines() * kLine; }
+  /// From one vector of channels of x to the next.
+  [[nodiscard]] std::int64_t vector_floats() const { return kLanes == kLine ? b_.x.line : kLanes; }
 
   /// The memory of dy that `part` transforms.
   [[nodiscard]] RowsToPrefetch gradients_of(const Part& part) const {
@@ -151,50 +162,52 @@ class GradientWork {
                      std::int64_t line, bool add, float* sums, Prefetcher& prefetcher) const {
     Run runs[kMostRuns];
     sums += point * sums_of_point(p_, b_);
+    const std::int64_t dy = point * b_.y.point + line * b_.y.line, x = point * b_.x.point;
     for (std::int64_t t = 0; t < p_.taps(); ++t)
       for (std::int64_t i = 0; i < part.count; i += kMostRuns) {
-        const std::int64_t found = find_runs(walk, part, i, point, line, t, runs);
-        multiply_runs(runs, found, add || i > 0, sums + t * sums_of_tap(p_, b_), prefetcher);
+        const std::span<const Run> found = find_runs(walk, part, i, t, runs);
+        multiply_runs(found, {dy, x, vector_floats()}, add || i > 0, sums + t * sums_of_tap(p_, b_),
+                      prefetcher);
       }
   }
 
-  /// Layers [lo, lo + kMostRuns) of the part: a run a layer for which x is there.
-  std::int64_t find_runs(const GradientWalk& walk, const Part& part, std::int64_t lo,
-                         std::int64_t point, std::int64_t line, std::int64_t tap, Run* runs) const {
-    std::int64_t found = 0;
-    const float* dy = y_points_ + line * b_.y_line + point * kLine;
+  /// Layers [lo, lo + kMostRuns) of the part: a run a layer for which x is there, or where all follow one another a single one.
+  std::span<const Run> find_runs(const GradientWalk& walk, const Part& part, std::int64_t lo,
+                                 std::int64_t tap, std::span<Run> runs) const {
     const std::int64_t tiles = part.block.tiles();
+    std::size_t found = 0;
     for (std::int64_t i = lo; i < std::min(part.count, lo + kMostRuns); ++i) {
       const float* x = walk.factor(part, i, tap);
-      if (x != nullptr) runs[found++] = {dy + i * tiles * b_.tile, x + point * kLine, tiles};
+      if (x == nullptr) continue;
+      const Run run{y_points_ + i * tiles * kLine, x, tiles};
+      if (found == 0 || !runs[found - 1].append(run)) runs[found++] = run;
     }
-    return found;
+    return runs.first(found);
   }
 
-  void multiply_runs(const Run* runs, std::int64_t count, bool add, float* sums,
+  void multiply_runs(std::span<const Run> runs, const Factors& factors, bool add, float* sums,
                      Prefetcher& prefetcher) const {
-    for (std::int64_t c = 0; c < row_floats(); c += 2 * kLanes)
+    for (std::int64_t c = 0; c < row_floats(); c += 2 * kLanes) {
+      Factors of = factors;
+      of.x += c / kLine * b_.x.line + c % kLine;
       if (c + kLanes < row_floats())
-        multiply_channels<kMostRows, 2>(runs, count, c, add, sums + c, prefetcher);
+        multiply_channels<kMostRows, 2>(runs, of, add, sums + c, prefetcher);
       else
-        multiply_channels<kMostRowsOfOne, 1>(runs, count, c, add, sums + c, prefetcher);
+        multiply_channels<kMostRowsOfOne, 1>(runs, of, add, sums + c, prefetcher);
+    }
   }
 
-  /// The products with kVectors vectors of x from channel c on.
+  /// The products with kVectors vectors of x.
   template <int kRows, int kVectors>
-  void multiply_channels(const Run* runs, std::int64_t count, std::int64_t c, bool add, float* sums,
+  void multiply_channels(std::span<const Run> runs, Factors factors, bool add, float* sums,
                          Prefetcher& prefetcher) const {
     constexpr int kRest = kLine % kRows;
-    for (std::int64_t k = 0; k < kLine; k += kRows) {
-      Run shifted[kMostRuns];
-      for (std::int64_t i = 0; i < count; ++i)
-        shifted[i] = {runs[i].dy + k, runs[i].x + c / kLine * b_.x_line + c % kLine, runs[i].tiles};
+    for (std::int64_t k = 0; k < kLine; k += kRows, factors.dy += kRows) {
       prefetcher.advance();
       auto* multiply_rows = multiply<kRows, kVectors>;
       if constexpr (kRest > 0)
         if (k + kRows > kLine) multiply_rows = multiply<kRest, kVectors>;
-      multiply_rows(shifted, count, kLanes == kLine ? b_.x_line : kLanes, b_.tile, row_floats(),
-                    add, sums + k * row_floats());
+      multiply_rows(runs, factors, add, row_floats(), sums + k * row_floats());
     }
   }
 
@@ -219,8 +232,8 @@ template <class T>
 void sum_products(const KernelArgs& args, const Problem& p, const TensorView& dw) {
   const Blocking blocking = grad_weight_blocking(p);
   auto* x_points = reinterpret_cast<float*>(args.workspace.data());
-  float* y_points = x_points + blocking.x_floats;
-  float* window = y_points + blocking.y_floats;
+  float* y_points = x_points + blocking.x.floats;
+  float* window = y_points + blocking.y.floats;
   float* sums = window + blocking.window_floats;
   GradientWork<T> work(p, blocking, dw, args.accumulate, y_points, sums);
   Walk<T, GradientWork<T>>(p, blocking, x_points, window).run(work);
@@ -262,7 +275,7 @@ std::size_t workspace(const KernelArgs& args) {
   for_each_channel_block(whole, [&](const Problem& p, std::int64_t, std::int64_t) {
     const Blocking b = grad_weight_blocking(p);
     const std::int64_t summed = has_line_sums(p, b) ? p.points.in_pass() : p.points.count();
-    most = std::max(most, b.x_floats + b.y_floats + b.window_floats + summed * sums_of_point(p, b));
+    most = std::max(most, b.x.floats + b.y.floats + b.window_floats + summed * sums_of_point(p, b));
   });
   return static_cast<std::size_t>(most) * sizeof(float);
 }

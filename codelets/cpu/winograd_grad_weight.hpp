@@ -57,7 +57,9 @@ void for_each_channel_block(const Problem& p, const Body& body) {
   const std::int64_t kept = of_tile + p.points.tile_floats() * p.c_lines() * (p.taps() - 1);
   const std::int64_t fitting = l2_bytes() / 4 / (kept * static_cast<std::int64_t>(sizeof(float)));
   const bool fits = fitting >= kLeastTiles && sums / fitting <= kept + sums / many;
-  return {p, kCachedBytes, fits ? std::min(fitting, many) : many};
+  Blocking blocking(p, kCachedBytes, fits ? std::min(fitting, many) : many);
+  blocking.order_by_points(p);
+  return blocking;
 }
 
 /// Floats of the sums of a weight gradient, [point][direct tap along D][k][c]: one tap, one point (a line apart, as those of weights).
@@ -65,7 +67,7 @@ void for_each_channel_block(const Problem& p, const Body& body) {
 /// x, which every line reads again, stay there too.
 [[nodiscard]] inline bool has_line_sums(const Problem& p, const Blocking& b) {
   return b.is_whole && (!p.points.has_pairs() ||
-                        b.x_floats * static_cast<std::int64_t>(sizeof(float)) <= l2_bytes() / 2);
+                        b.x.floats * static_cast<std::int64_t>(sizeof(float)) <= l2_bytes() / 2);
 }
 [[nodiscard]] inline std::int64_t sums_of_tap(const Problem& p, const Blocking& b) {
   return (has_line_sums(p, b) ? 1 : p.k_lines()) * kLine * p.c_lines() * kLine;

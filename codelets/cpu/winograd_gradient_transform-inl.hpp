@@ -28,7 +28,7 @@ class GradientTransform {
           for (std::int64_t line = 0; line < p_.k_lines(); ++line)
             for_each_vector_of_line(
                 line, p_.k, [&](auto access, std::int64_t k, std::int64_t v) HWY_ATTR {
-                  float* to = out + number * b_.tile + line * b_.y_line + v;
+                  float* to = out + number * kLine + line * b_.y.line + v;
                   if constexpr (Pass::kOuts > 1)
                     transform_pass<Pass>(access, tile + k, extent, to);
                   else
@@ -55,13 +55,15 @@ class GradientTransform {
           hn::Store(m[d], F32(), points[d] + (i * kOut + j) * kLanes);
       }
     for (std::int64_t d = 0; d < kPair; ++d)
-      transform_tile(Whole{}, points[d], kOut * kLanes, kLanes, extent, out + d * kPlane * kLine);
+      transform_tile(Whole{}, points[d], kOut * kLanes, kLanes, extent,
+                     out + d * kPlane * b_.y.point);
   }
 
   template <class Access, class Element>
   HWY_INLINE void transform_tile(const Access& access, const Element* dy, std::int64_t row,
                                  std::int64_t column, const TileExtent& extent,
                                  float* HWY_RESTRICT out) const {
+    const std::int64_t point = b_.y.point;
     VF32 half[kIn][kOut];
     for (std::int64_t j = 0; j < kOut; ++j) {
       VF32 y[kOut], m[kIn];
@@ -74,7 +76,7 @@ class GradientTransform {
     for (std::int64_t i = 0; i < kIn; ++i) {
       VF32 m[kIn];
       transform_output_gradient(half[i], m);
-      for (std::int64_t j = 0; j < kIn; ++j) hn::Store(m[j], F32(), out + (i * kIn + j) * kLine);
+      for (std::int64_t j = 0; j < kIn; ++j) hn::Store(m[j], F32(), out + (i * kIn + j) * point);
     }
   }
 

@@ -49,6 +49,9 @@ struct Normalization {
   }
 };
 
+/// Floats of so many lines or one more: an odd number of them, lest what is so far apart fall into the same cache sets.
+[[nodiscard]] constexpr std::int64_t odd_lines(std::int64_t lines) { return (lines | 1) * kLine; }
+
 /// What H, W and perhaps D are transformed to, pass by pass. Where D is transformed a pass has a pair of points of it, [D][H][W], lest a
 /// block's transforms outgrow L2. Of the gradient by x with a stride of 2 in H and W a pass has a phase of dx, [H][W]: its even or its odd
 /// positions along either axis, which are convolutions of dy by two taps or by one.
@@ -67,8 +70,8 @@ struct Points {
   [[nodiscard]] constexpr std::int64_t in_pass() const {
     return (has_pairs() ? kPair : 1) * in() * in();
   }
-  /// Floats of a tile's points, one line of channels: an odd number of lines, lest the tiles of a product fall into the same cache sets.
-  [[nodiscard]] constexpr std::int64_t tile_floats() const { return (in_pass() | 1) * kLine; }
+  /// Floats of a tile's points, one line of channels.
+  [[nodiscard]] constexpr std::int64_t tile_floats() const { return odd_lines(in_pass()); }
   /// Products along D that are summed for an output, of a kernel with `taps` taps there.
   [[nodiscard]] std::int64_t direct_taps(std::int64_t taps) const { return has_pairs() ? 1 : taps; }
 };
