@@ -9,7 +9,7 @@
 // reach even ones, tap 1 odd ones. Three taps whose first is 0 need no product at 0, and a middle one alone none at inf either. So five, or four,
 // products give four outputs, and all four phases read the same transform of dy: 81 products for 64 positions, 144 if done directly.
 //
-// Layouts, in lines of 16 channels, so that every stride of the inner loops is a constant:
+// Layouts, in lines of 16 channels, so that every stride of the products' inner loops is a constant:
 //   transformed x    [line of c][slot or layer][tile][point][16], for weight gradients [line of c][point][slot or layer][tile][16]
 //   transformed y    [line of k][layer][tile][point][16], dy [line of k][point][layer][tile][16]
 //   weights          [line of outputs][phase][point][direct tap along D][input channel][16]
