@@ -34,29 +34,32 @@ struct TransformLayout {
   std::int64_t floats = 0, line = 0, point = 0, tile = 0;
 
   /// The points of a tile follow one another.
-  static TransformLayout tile_by_tile(const Points& points, std::int64_t lines,
-                                      std::int64_t tiles) {
+  static TransformLayout by_tile(const Points& points, std::int64_t lines, std::int64_t tiles) {
     const std::int64_t tile = points.tile_floats(), line = tiles * tile;
     return {.floats = lines * line, .line = line, .point = kLine, .tile = tile};
   }
   /// The tiles of a point do.
-  static TransformLayout point_by_point(const Points& points, std::int64_t lines,
-                                        std::int64_t tiles) {
+  static TransformLayout by_point(const Points& points, std::int64_t lines, std::int64_t tiles) {
     const std::int64_t point = odd_lines(tiles), line = points.in_pass() * point;
     return {.floats = lines * line, .line = line, .point = point, .tile = kLine};
   }
 };
 
+/// How a block's transforms lie: as they are written and transformed back, or for products that sum up tiles. Those read a point's tiles
+/// one after the other, through few pages.
+enum class TransformOrder : std::uint8_t { by_tile, by_point };
+
 /// What is in flight at a time: `rows` x `columns` tiles in H and W, `layers` along D. Where D is direct, transformed planes of x are kept
 /// in slots: a ring that a sweep along D walks, or (the block is the whole sample) one after the other.
 struct Blocking {
   std::int64_t rows = 1, columns = 1, layers = 1, slots = 1;
-  bool is_whole = false;  ///< one block is a whole sample
-  bool joins_layers =
-      false;  ///< tiles of a block's layers follow one another, in x as in y, padding as zeros
+  bool is_whole = false;      ///< one block is a whole sample
+  bool joins_layers = false;  ///< by_tile: those of a block's layers follow one another, in x
+                              ///< as in y, padding as zeros
 
   /// @param cached_bytes what the transforms of a block may take @param enough tiles it has in any case
-  Blocking(const Problem& p, std::int64_t cached_bytes, std::int64_t enough) {
+  Blocking(const Problem& p, std::int64_t cached_bytes, std::int64_t enough, TransformOrder order) {
+    const bool is_by_tile = order == TransformOrder::by_tile;
     const std::int64_t all_rows = p.tile_rows(), all_columns = p.tile_columns();
     const std::int64_t depth = p.layers();
     const std::int64_t tile_bytes =
@@ -76,20 +79,14 @@ struct Blocking {
       while (layers < depth && tiles * layers < enough) ++layers;
       while (layers < depth && bytes(tiles, layers + 1) <= cached_bytes) ++layers;
     }
-    joins_layers = p.points.has_pairs() || (is_whole && p.axes[0].stride == 1);
+    joins_layers = is_by_tile && (p.points.has_pairs() || (is_whole && p.axes[0].stride == 1));
     slots = p.planes_of(layers);
-    x = TransformLayout::tile_by_tile(p.points, p.c_lines(), slots * tiles);
-    y = TransformLayout::tile_by_tile(p.points, p.k_lines(), layers * tiles);
+    const auto layout = is_by_tile ? TransformLayout::by_tile : TransformLayout::by_point;
+    x = layout(p.points, p.c_lines(), slots * tiles);
+    y = layout(p.points, p.k_lines(), layers * tiles);
     // Where D is direct: the H-transformed columns of a row of tiles, one line of channels.
     window_floats =
         p.points.in() * (p.points.has_pairs() ? kPair * kIn : inputs_of(columns * kOut)) * kLine;
-  }
-
-  /// For products that sum up tiles: they read a point's one after the other, through few pages. Of padding there is nothing in x then.
-  void order_by_points(const Problem& p) {
-    joins_layers = false;
-    x = TransformLayout::point_by_point(p.points, p.c_lines(), slots * tiles());
-    y = TransformLayout::point_by_point(p.points, p.k_lines(), layers * tiles());
   }
 
   TransformLayout x, y;            ///< of a pass
@@ -100,7 +97,7 @@ struct Blocking {
 
 /// Of the convolution.
 [[nodiscard]] inline Blocking conv_blocking(const Problem& p) {
-  return {p, kCachedBytes, kFewTiles};
+  return {p, kCachedBytes, kFewTiles, TransformOrder::by_tile};
 }
 
 /// Transformed weights of one line of 16 output channels, [point][direct tap along D][input channel][16]: floats of a point, with a line of

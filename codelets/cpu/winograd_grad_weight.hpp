@@ -57,9 +57,7 @@ void for_each_channel_block(const Problem& p, const Body& body) {
   const std::int64_t kept = of_tile + p.points.tile_floats() * p.c_lines() * (p.taps() - 1);
   const std::int64_t fitting = l2_bytes() / 4 / (kept * static_cast<std::int64_t>(sizeof(float)));
   const bool fits = fitting >= kLeastTiles && sums / fitting <= kept + sums / many;
-  Blocking blocking(p, kCachedBytes, fits ? std::min(fitting, many) : many);
-  blocking.order_by_points(p);
-  return blocking;
+  return {p, kCachedBytes, fits ? std::min(fitting, many) : many, TransformOrder::by_point};
 }
 
 /// Floats of the sums of a weight gradient, [point][direct tap along D][k][c]: one tap, one point (a line apart, as those of weights).
