@@ -4,6 +4,7 @@
 // belongs to another tile. No target-specific code here.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <span>
@@ -121,5 +122,13 @@ class PoolWindows {
   std::vector<Grid> fine_;
   std::array<Window, 3> windows_;
 };
+
+/// True if a gradient forms its sums in f32 and rounds them to dx: this is bf16, and several windows reach an element.
+[[nodiscard]] inline bool sums_in_f32(const TensorView& dx, const Attrs& attrs) {
+  const Windows windows = windows_from(attrs, dx.rank() - 2);
+  return dx.dtype == DType::bf16 &&
+         std::any_of(windows.begin(), windows.begin() + dx.rank() - 2,
+                     [](const Window& window) { return window.reach() >= window.stride; });
+}
 
 }  // namespace hpdlf::codelets

@@ -163,6 +163,33 @@ void add_average_cases(std::vector<OpCase>& cases, const Geometry& g) {
   }
 }
 
+/// Gradients in bf16 of windows that overlap 27-fold: they are off by no more than one rounding, half a unit of 2^-7.
+void add_rounding_cases(std::vector<OpCase>& cases) {
+  const Geometry g{"bf16_overlap_1x4x5x4x19", {3, 3, 3},       {}, Integers(6, 2), {},
+                   {1, 4, 5, 4, 19},          {1, 6, 7, 6, 19}};
+  const auto constant = [](const Extents& extents, double value) {
+    return InputCase{DType::bf16, extents, Draw::constant(value)};
+  };
+  constexpr double kSlack = 0.25;  // of a bound of 2^-6 sqrt(3)
+  cases.push_back({.name = g.name,
+                   .op = "MaxPoolGrad",
+                   .attrs = attrs_of(g),
+                   .inputs = {constant(g.x, 1), constant(g.y, 0.3)},
+                   .outputs = {{DType::bf16, g.x}},
+                   .reference = max_pool_grad_reference,
+                   .slack = kSlack});
+  Attrs attrs = attrs_of(g);
+  attrs.set("count_include_pad", std::int64_t{1});
+  attrs.set("input_shape", Integers(g.x.begin(), g.x.end()));
+  cases.push_back({.name = g.name,
+                   .op = "AveragePoolGrad",
+                   .attrs = attrs,
+                   .inputs = {constant(g.y, 1)},
+                   .outputs = {{DType::bf16, g.x}},
+                   .reference = average_pool_grad_reference,
+                   .slack = kSlack});
+}
+
 }  // namespace
 
 std::vector<OpCase> pool_cases() {
@@ -171,6 +198,7 @@ std::vector<OpCase> pool_cases() {
     add_max_cases(cases, g);
     add_average_cases(cases, g);
   }
+  add_rounding_cases(cases);
   cases.push_back({.name = "window_larger_than_x",
                    .op = "MaxPool",
                    .attrs = {{"kernel_shape", Integers{5}}},
