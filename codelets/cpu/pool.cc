@@ -7,6 +7,7 @@
 #include "codelets/cpu/highway.hpp"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "codelets/cpu/pool.cc"
+#include <algorithm>
 #include <limits>
 
 #include "codelets/cpu/pool_windows.hpp"
@@ -42,6 +43,10 @@ void max_pool(const T* x, T* y, std::int64_t channels, Taps taps) {
 
 template <class T, class Sum>
 void max_pool_grad(const T* x, const T* dy, Sum* dx, std::int64_t channels, Taps taps) {
+  // Of a window that reaches nothing of dx the view of x may lack elements.
+  if (std::all_of(taps.begin(), taps.end(),
+                  [](const PoolTap& tap) { return tap.offset[1] == PoolTap::kOutside; }))
+    return;
   for_each_vector(channels, [&](auto access, std::int64_t c) HWY_ATTR {
     VF32 best = lowest();
     VF32 winner = hn::Zero(F32());  // number of the tap, exact in f32
