@@ -64,7 +64,12 @@ HWY_INLINE void store(VF32 v, bfloat16* p) {
 /// Past the caches; `p` is aligned to what is written. hwy::FlushStream() makes it visible to other cores.
 HWY_INLINE void stream(VF32 v, float* p) { hn::Stream(v, F32(), p); }
 HWY_INLINE void stream(VF32 v, bfloat16* p) {
-  hn::Stream(rounded_to_bf16(v), BF16Bits(), reinterpret_cast<std::uint16_t*>(p));
+  // Highway streams 16 bytes at least, whatever the vector has: half of them where a register has no more.
+  constexpr std::size_t kLeast = 16;
+  if constexpr (hn::MaxLanes(BF16Bits()) * sizeof(bfloat16) >= kLeast)
+    hn::Stream(rounded_to_bf16(v), BF16Bits(), reinterpret_cast<std::uint16_t*>(p));
+  else
+    store(v, p);
 }
 
 /// Memory access of a loop body: a whole vector ...
