@@ -58,15 +58,21 @@ class ResizeTaps {
     std::array<double, 2> weight{1, 0};
   };
 
+  /// Elements of the fine tensor to so many of the resized one: as the scales say, or exactly those of both tensors. A scale that is a
+  /// quotient would be rounded, and positions that are whole numbers would fall short of them.
+  struct Ratio {
+    double fine, resized;
+  };
+
   /// Position in the fine tensor of index `i` of the resized one.
-  static double source_position(std::int64_t i, std::int64_t from, std::int64_t to, double scale,
-                                const std::string& mode) {
+  static double source_position(std::int64_t i, std::int64_t from, std::int64_t to,
+                                const Ratio& ratio, const std::string& mode) {
     const auto at = static_cast<double>(i);
-    if (mode == "asymmetric") return at / scale;
+    if (mode == "asymmetric") return at * ratio.fine / ratio.resized;
     if (mode == "align_corners")
       return to == 1 ? 0 : at * static_cast<double>(from - 1) / static_cast<double>(to - 1);
     if (mode == "pytorch_half_pixel" && to == 1) return 0;
-    return (at + 0.5) / scale - 0.5;
+    return (at + 0.5) * ratio.fine / ratio.resized - 0.5;
   }
 
   static double rounded(double position, const std::string& mode) {
@@ -81,9 +87,9 @@ class ResizeTaps {
     const std::int64_t from = fine.whole[dim];
     const std::int64_t to = resized.whole[dim];
     const auto& scales = attrs.reals("scales");
-    const double scale = scales.empty() ? static_cast<double>(to) / static_cast<double>(from)
-                                        : scales[static_cast<std::size_t>(dim)];
-    const bool keeps = from == to && scale == 1;  // this dimension may be cut
+    const Ratio ratio = scales.empty() ? Ratio{static_cast<double>(from), static_cast<double>(to)}
+                                       : Ratio{1, scales[static_cast<std::size_t>(dim)]};
+    const bool keeps = from == to && ratio.fine == ratio.resized;  // this dimension may be cut
     const bool is_linear = attrs.string("mode") == "linear";
     const auto clamped = [&](double p) {
       return std::clamp(static_cast<std::int64_t>(p), std::int64_t{0}, from - 1);
@@ -95,7 +101,7 @@ class ResizeTaps {
         t.offset[0] = i;
       } else {
         const double p =
-            source_position(i, from, to, scale, attrs.string("coordinate_transformation_mode"));
+            source_position(i, from, to, ratio, attrs.string("coordinate_transformation_mode"));
         const double low = is_linear ? std::floor(p) : rounded(p, attrs.string("nearest_mode"));
         t.offset = {clamped(low), clamped(low + 1)};
         t.count = is_linear && p > low ? 2 : 1;

@@ -10,14 +10,20 @@ namespace {
 using Integers = std::vector<std::int64_t>;
 using Reals = std::vector<double>;
 
+/// Where an element of y lies in x. With sizes (`scale` is 0) it is a fraction of whole numbers, rounded once.
 double source_of(std::int64_t i, std::int64_t from, std::int64_t to, double scale,
                  const std::string& mode) {
-  if (mode == "half_pixel") return (static_cast<double>(i) + 0.5) / scale - 0.5;
-  if (mode == "pytorch_half_pixel")
-    return to > 1 ? (static_cast<double>(i) + 0.5) / scale - 0.5 : 0;
-  if (mode == "align_corners")
-    return to > 1 ? static_cast<double>(i * (from - 1)) / static_cast<double>(to - 1) : 0;
-  return static_cast<double>(i) / scale;  // asymmetric
+  const auto fraction = [](std::int64_t a, std::int64_t b) {
+    return static_cast<double>(a) / static_cast<double>(b);
+  };
+  const auto half_pixel = [&] {
+    return scale > 0 ? (static_cast<double>(i) + 0.5) / scale - 0.5
+                     : fraction((2 * i + 1) * from - to, 2 * to);
+  };
+  if (mode == "half_pixel") return half_pixel();
+  if (mode == "pytorch_half_pixel") return to > 1 ? half_pixel() : 0;
+  if (mode == "align_corners") return to > 1 ? fraction(i * (from - 1), to - 1) : 0;
+  return scale > 0 ? static_cast<double>(i) / scale : fraction(i * from, to);  // asymmetric
 }
 
 std::int64_t nearest_of(double x, const std::string& mode) {
@@ -38,8 +44,7 @@ void for_each_tap(const Attrs& attrs, const Extents& x, const Extents& y, const 
     double weight = 1;
     for (int d = 0; d < x.rank(); ++d) {
       const auto& scales = attrs.reals("scales");
-      const double scale = scales.empty() ? static_cast<double>(y[d]) / static_cast<double>(x[d])
-                                          : scales[static_cast<std::size_t>(d)];
+      const double scale = scales.empty() ? 0 : scales[static_cast<std::size_t>(d)];
       const double at =
           source_of(out[d], x[d], y[d], scale, attrs.string("coordinate_transformation_mode"));
       if (is_linear) {
@@ -75,16 +80,15 @@ void resize_grad_reference(ReferenceCall& call) {
   });
 }
 
-}  // namespace
+struct Change {
+  std::string name;
+  Extents x, y;
+  Reals scales;  // empty: sizes = y
+  std::string mode = "nearest", coordinates = "half_pixel", nearest = "round_prefer_floor";
+};
 
-std::vector<OpCase> resize_cases() {
-  struct Change {
-    std::string name;
-    Extents x, y;
-    Reals scales;  // empty: sizes = y
-    std::string mode = "nearest", coordinates = "half_pixel", nearest = "round_prefer_floor";
-  };
-  const Change changes[] = {
+std::vector<Change> changes() {
+  return {
       {"nearest_x2_1x3x2x4x5",
        {1, 3, 2, 4, 5},
        {1, 6, 4, 8, 5},
@@ -104,11 +108,24 @@ std::vector<OpCase> resize_cases() {
        "half_pixel",
        "round_prefer_ceil"},
       {"nearest_down_2x9x6", {2, 9, 6}, {2, 4, 6}, {}, "nearest", "align_corners", "ceil"},
+      {"nearest_on_a_whole_position_1x14x3",
+       {1, 14, 3},
+       {1, 18, 3},
+       {},
+       "nearest",
+       "asymmetric",
+       "floor"},
+      {"nearest_between_two_1x14x3", {1, 14, 3}, {1, 17, 3}, {}},
       {"channels_3x4", {3, 4}, {3, 7}, {}, "linear"},
       {"scale_without_change_2x3", {2, 3}, {2, 3}, {1, 1.2}, "linear"},
   };
+}
+
+}  // namespace
+
+std::vector<OpCase> resize_cases() {
   std::vector<OpCase> cases;
-  for (const auto& c : changes) {
+  for (const auto& c : changes()) {
     Attrs attrs{{"scales", c.scales},
                 {"mode", c.mode},
                 {"coordinate_transformation_mode", c.coordinates},
