@@ -139,7 +139,12 @@ struct Call {
 
  private:
   void make_key(const Problem& p) {
-    key.add(static_cast<std::int64_t>(p.pass)).add(compute).add(p.bias != nullptr).add(sum);
+    // The number of axes belongs to it: what a weight reorder's key has behind them could pass for one axis more.
+    key.add(p.tile.spatial)
+        .add(static_cast<std::int64_t>(p.pass))
+        .add(compute)
+        .add(p.bias != nullptr)
+        .add(sum);
     key.add(samples_per_call)
         .add(p.tile.group)
         .add(wide.view.extents.back())

@@ -193,5 +193,34 @@ TEST(OnednnConv, NeedsNoReferenceCodeForTheUnet) {
   EXPECT_GT(convolutions, 50);
 }
 
+/// y = conv(x) of ones on one channel and with one filter, by oneDNN, without padding.
+std::vector<float> convolve_ones(const Extents& x_extents, const Ints& kernel,
+                                 const Extents& y_extents) {
+  Extents w_extents{1};
+  for (const auto k : kernel) w_extents.push_back(k);
+  w_extents.push_back(1);
+  std::vector<float> x(static_cast<std::size_t>(x_extents.elements()), 1.0F);
+  std::vector<float> w(static_cast<std::size_t>(w_extents.elements()), 1.0F);
+  std::vector<float> y(static_cast<std::size_t>(y_extents.elements()));
+  const Attrs attrs = {{"kernel_shape", kernel},
+                       {"strides", Ints{}},
+                       {"pads", Ints{}},
+                       {"dilations", Ints{}},
+                       {"group", std::int64_t{1}}};
+  const std::vector<TensorView> inputs = {TensorView::dense(x.data(), DType::f32, x_extents),
+                                          TensorView::dense(w.data(), DType::f32, w_extents)};
+  const auto output = TensorView::dense(y.data(), DType::f32, y_extents);
+  test::run_kernel("Conv", {.inputs = inputs, .outputs = {&output, 1}, .attrs = &attrs});
+  return y;
+}
+
+/// The reorder of the first one's weight has the numbers of a third axis behind those of two: their rank, 4, their strides 4, 1, 1 and 1, and
+/// two zeros. The second convolution is one of 4 positions there, 4 outputs, a kernel, a stride and a dilation of 1, and no padding.
+TEST(OnednnConv, IsNotTakenForTheWeightReorderOfOneAxisLess) {
+  EXPECT_EQ(convolve_ones({1, 9, 5, 1}, {4, 1}, {1, 6, 5, 1}), std::vector<float>(6 * 5, 4.0F));
+  EXPECT_EQ(convolve_ones({1, 9, 5, 4, 1}, {4, 1, 1}, {1, 6, 5, 4, 1}),
+            std::vector<float>(6 * 5 * 4, 4.0F));
+}
+
 }  // namespace
 }  // namespace hpdlf::codelets
