@@ -187,6 +187,9 @@ struct RunOperand {
   HWY_INLINE hn::Vec<D> load(D d, std::int64_t i) const {
     return stride == 0 ? hn::Set(d, *data) : hn::LoadU(d, data + i);
   }
+  [[nodiscard]] HWY_INLINE VD load_f64(std::int64_t i) const {
+    return stride == 0 ? hn::Set(D(), to_f64(*data)) : HWY_NAMESPACE::load_f64(data + i);
+  }
   [[nodiscard]] T at(std::int64_t i) const { return data[i * stride]; }
 };
 
@@ -234,10 +237,10 @@ void ReduceSumSquareGrad(const KernelArgs& args) {
     sum_grad<double>(&args.in(0), dy, dx, 2);
 }
 
-/// Adds to `count` how many elements of x equal their y.
+/// Adds to `count`, of f64, how many elements of x equal their y. In f32 a count would stop at 2^24.
 template <class T>
 void count_extrema(const TensorView& x, const TensorView& y, const TensorView& count) {
-  const hn::ScalableTag<T> d;
+  const D d;
   const auto step = static_cast<std::int64_t>(hn::Lanes(d));
   const Rows rows({&x, &y, &count});
   const bool is_dense =
@@ -245,52 +248,71 @@ void count_extrema(const TensorView& x, const TensorView& y, const TensorView& c
   rows.for_each([&](const std::int64_t* at) {
     const T* xs = x.as<T>() + at[0];
     const RunOperand<T> ys{y.as<T>() + at[1], rows.stride(1)};
-    T* counts = count.as<T>() + at[2];
+    double* counts = count.as<double>() + at[2];
+    std::size_t of_one = 0;  // where all have the same y
+    std::int64_t i = 0;
+    if (is_dense)
+      for (; i + step <= rows.length(); i += step) {
+        const auto same = hn::Eq(load_f64(xs + i), ys.load_f64(i));
+        if (ys.stride == 0)
+          of_one += hn::CountTrue(d, same);
+        else
+          hn::StoreU(hn::Add(hn::LoadU(d, counts + i), hn::IfThenElseZero(same, hn::Set(d, 1))), d,
+                     counts + i);
+      }
+    for (; i < rows.length(); ++i)
+      counts[i * rows.stride(2)] += xs[i * rows.stride(0)] == ys.at(i) ? 1 : 0;
+    *counts += static_cast<double>(of_one);
+  });
+}
+
+/// share = dy / count.
+template <class T>
+void divide(const TensorView& dy, const TensorView& count, const TensorView& share) {
+  const Rows rows({&share, &dy, &count});
+  rows.for_each([&](const std::int64_t* at) {
+    for (std::int64_t i = 0; i < rows.length(); ++i)
+      share.as<T>()[at[0] + i * rows.stride(0)] = static_cast<T>(
+          dy.as<T>()[at[1] + i * rows.stride(1)] / count.as<double>()[at[2] + i * rows.stride(2)]);
+  });
+}
+
+/// dx = share where x is the extremum y, else 0.
+template <class T>
+void spread_extrema(const TensorView& x, const TensorView& y, const TensorView& share,
+                    const TensorView& dx) {
+  const hn::ScalableTag<T> d;
+  const auto step = static_cast<std::int64_t>(hn::Lanes(d));
+  const Rows rows({&dx, &x, &y, &share});
+  const bool is_dense =
+      rows.stride(0) == 1 && rows.stride(1) == 1 && rows.stride(2) <= 1 && rows.stride(3) <= 1;
+  rows.for_each([&](const std::int64_t* at) {
+    T* to = dx.as<T>() + at[0];
+    const T* xs = x.as<T>() + at[1];
+    const RunOperand<T> ys{y.as<T>() + at[2], rows.stride(2)};
+    const RunOperand<T> shares{share.as<T>() + at[3], rows.stride(3)};
     std::int64_t i = 0;
     if (is_dense)
       for (; i + step <= rows.length(); i += step) {
         const auto same = hn::Eq(hn::LoadU(d, xs + i), ys.load(d, i));
-        if (ys.stride == 0)
-          *counts += static_cast<T>(hn::CountTrue(d, same));
-        else
-          hn::StoreU(hn::Add(hn::LoadU(d, counts + i), hn::IfThenElseZero(same, hn::Set(d, T{1}))),
-                     d, counts + i);
+        hn::StoreU(hn::IfThenElseZero(same, shares.load(d, i)), d, to + i);
       }
     for (; i < rows.length(); ++i)
-      counts[i * rows.stride(2)] += xs[i * rows.stride(0)] == ys.at(i) ? T{1} : T{0};
+      to[i * rows.stride(0)] = xs[i * rows.stride(1)] == ys.at(i) ? shares.at(i) : T{0};
   });
 }
 
 template <class T>
 void extremum_grad(const KernelArgs& args, const TensorView& dx) {
-  const hn::ScalableTag<T> d;
-  const auto step = static_cast<std::int64_t>(hn::Lanes(d));
-  const TensorView& x = args.in(0);
+  const Extents& extents = args.in(1).extents;
+  const TensorView count = TensorView::dense(args.workspace.data(), DType::f64, extents);
+  const TensorView share =
+      TensorView::dense(args.workspace.data() + count.bytes(), dx.dtype, extents);
   const TensorView y = broadcast_over(args.in(1), dx, *args.attrs);
-  const TensorView dy = broadcast_over(args.in(2), dx, *args.attrs);
-  const TensorView counts = TensorView::dense(args.workspace.data(), dx.dtype, args.in(1).extents);
-  std::fill_n(counts.as<T>(), counts.elements(), T{0});
-  const TensorView count = broadcast_over(counts, dx, *args.attrs);
-  count_extrema<T>(x, y, count);
-
-  const Rows rows({&dx, &x, &y, &dy, &count});
-  const bool is_dense = rows.stride(0) == 1 && rows.stride(1) == 1 && rows.stride(2) <= 1 &&
-                        rows.stride(3) <= 1 && rows.stride(4) <= 1;
-  rows.for_each([&](const std::int64_t* at) {
-    T* to = dx.as<T>() + at[0];
-    const T* xs = x.as<T>() + at[1];
-    const RunOperand<T> ys{y.as<T>() + at[2], rows.stride(2)};
-    const RunOperand<T> gs{dy.as<T>() + at[3], rows.stride(3)};
-    const RunOperand<T> ns{count.as<T>() + at[4], rows.stride(4)};
-    std::int64_t i = 0;
-    if (is_dense)
-      for (; i + step <= rows.length(); i += step) {
-        const auto same = hn::Eq(hn::LoadU(d, xs + i), ys.load(d, i));
-        hn::StoreU(hn::IfThenElseZero(same, hn::Div(gs.load(d, i), ns.load(d, i))), d, to + i);
-      }
-    for (; i < rows.length(); ++i)
-      to[i * rows.stride(0)] = xs[i * rows.stride(1)] == ys.at(i) ? gs.at(i) / ns.at(i) : T{0};
-  });
+  fill_zero(count);
+  count_extrema<T>(args.in(0), y, broadcast_over(count, dx, *args.attrs));
+  divide<T>(args.in(2), count, share);
+  spread_extrema<T>(args.in(0), y, broadcast_over(share, dx, *args.attrs), dx);
 }
 
 void ReduceExtremumGrad(const KernelArgs& args) {
@@ -325,9 +347,10 @@ bool is_summable(const KernelArgs& args) {
   return is_f32_or_f64(args) ||
          (args.in(0).dtype == DType::bf16 && args.out(0).dtype == DType::f32);
 }
-/// A count for each element of y.
-std::size_t count_bytes(const KernelArgs& args) {
-  return static_cast<std::size_t>(args.in(1).bytes());
+/// For each element of y a count and a share of dy.
+std::size_t share_bytes(const KernelArgs& args) {
+  const TensorView& y = args.in(1);
+  return static_cast<std::size_t>(y.elements()) * (sizeof(double) + size_of(y.dtype));
 }
 }  // namespace
 
@@ -349,7 +372,7 @@ void register_reduce_cpu(KernelRegistry& registry) {
                 .variant = "simd",
                 .run = HPDLF_SIMD_KERNEL(ReduceExtremumGrad),
                 .supports = is_f32_or_f64,
-                .workspace = count_bytes});
+                .workspace = share_bytes});
 }
 }  // namespace hpdlf::codelets
 #endif

@@ -129,5 +129,21 @@ TEST(CrossEntropySumsKernel, ShowsNaNOfAnyClass) {
   EXPECT_EQ(sums[1], 19);
 }
 
+TEST(ReduceExtremumGradKernel, CountsMoreTiesThanF32Holds) {
+  constexpr std::int64_t kCount = 5 << 22;  // 2^24 and a quarter of it
+  float x = 3, dx = -1, y = 3, dy = kCount;
+  // One element of memory stands for all.
+  const TensorView same{&x, DType::f32, {kCount}, {0}, {0}, {kCount}};
+  const std::vector<TensorView> in = {same, TensorView::dense(&y, DType::f32, {}),
+                                      TensorView::dense(&dy, DType::f32, {})};
+  TensorView out = same;
+  out.data = &dx;
+  const Attrs attrs = {{"axes", std::vector<std::int64_t>{}}, {"keepdims", std::int64_t{0}}};
+
+  run_kernel("ReduceExtremumGrad", {.inputs = in, .outputs = {&out, 1}, .attrs = &attrs});
+
+  EXPECT_EQ(dx, 1);
+}
+
 }  // namespace
 }  // namespace hpdlf::test
