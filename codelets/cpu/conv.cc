@@ -276,7 +276,7 @@ void fill_zero(const TensorView& view) {
 /// What positions hold that no window reaches: 0, or the bias.
 void fill_output(const Problem& p) {
   if (!p.accumulate) fill_zero(p.output);
-  if (p.bias == nullptr) return;
+  if (p.bias == nullptr || p.output.elements() == 0) return;
   TensorView bias = *p.bias;  // broadcast: the same element at every position
   bias.strides = Extents::filled(p.output.rank(), 0);
   bias.strides[p.output.rank() - 1] = p.bias->strides[0];

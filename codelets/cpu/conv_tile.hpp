@@ -24,15 +24,18 @@ struct ConvTile {
   std::int64_t group = 1;
   std::array<ConvAxis, 3> axes{};
   bool is_cropped = false;  ///< wide lost positions that no window reaches: a gradient is 0 there
-  bool is_empty = false;    ///< no window of the tile meets any position
+  bool is_empty = false;    ///< no window of the tile meets any position, or there are no samples
 };
 
 /// A tile's own padding: none where its halo is there, the operator's at the borders of the tensor, and for gradients by x whatever
 /// the first and last window that reach the tile leave over.
 [[nodiscard]] inline ConvTile conv_tile(const TensorView& wide, const TensorView& narrow,
                                         const Attrs& attrs) {
-  ConvTile tile{
-      .wide = wide, .narrow = narrow, .spatial = wide.rank() - 2, .group = attrs.integer("group")};
+  ConvTile tile{.wide = wide,
+                .narrow = narrow,
+                .spatial = wide.rank() - 2,
+                .group = attrs.integer("group"),
+                .is_empty = wide.extents[0] == 0};
   const Windows windows = windows_from(attrs, tile.spatial);
   Box box = wide.box();
   for (int i = 0; i < tile.spatial; ++i) {

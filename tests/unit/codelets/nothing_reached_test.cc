@@ -1,5 +1,4 @@
-// Gradients of tiles that no window reaches are 0, and nothing else is read for them.
-#include <algorithm>
+// Gradients where no window reaches, or without samples: they are 0, and nothing is read for them.
 #include <gtest/gtest.h>
 #include <limits>
 #include <vector>
@@ -35,6 +34,33 @@ TEST(MaxPoolGradKernel, ReadsNothingOfXForATileBetweenWindows) {
   EXPECT_EQ(gradient_between_windows<float>(DType::f32), std::vector<float>(5, 0.0F));
   for (const bfloat16 v : gradient_between_windows<bfloat16>(DType::bf16))
     EXPECT_EQ(static_cast<float>(v), 0);
+}
+
+/// dw of a 3x3x3 convolution of 8 channels to 8 without samples.
+std::vector<float> gradient_without_samples(const codelets::Kernel& kernel, float before,
+                                            bool accumulate) {
+  const Extents dw{8, 3, 3, 3, 8};
+  std::vector<float> result(static_cast<std::size_t>(dw.elements()), before);
+  const TensorView x = TensorView::dense(nullptr, DType::f32, {0, 5, 6, 7, 8});
+  const std::vector<TensorView> inputs = {x, x};
+  const TensorView output = TensorView::dense(result.data(), DType::f32, dw);
+  const Attrs attrs = {{"kernel_shape", Ints(3, 3)}, {"strides", Ints(3, 1)},
+                       {"pads", Ints(6, 1)},         {"dilations", Ints{}},
+                       {"group", std::int64_t{1}},   {"tile_depth", std::int64_t{1}}};
+  run_kernel(
+      kernel,
+      {.inputs = inputs, .outputs = {&output, 1}, .attrs = &attrs, .accumulate = accumulate});
+  return result;
+}
+
+TEST(ConvGradWeightKernels, GiveZeroWithoutSamples) {
+  constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+  const std::vector<float> zeros(8 * 27 * 8), threes(8 * 27 * 8, 3);
+  for (const char* op : {"ConvGradWeight", "WinogradConvGradWeight"})
+    for (const auto& kernel : codelets::kernel_registry().find(op, "cpu")) {
+      EXPECT_EQ(gradient_without_samples(kernel, kNaN, false), zeros) << op << kernel.variant;
+      EXPECT_EQ(gradient_without_samples(kernel, 3, true), threes) << op << kernel.variant;
+    }
 }
 
 }  // namespace
