@@ -21,7 +21,6 @@ inline constexpr std::int64_t kOut = 4;  ///< outputs of a tile along H, along W
 inline constexpr std::int64_t kIn = inputs_of(kOut);  ///< inputs of it
 inline constexpr std::int64_t kPlane = kIn * kIn;     ///< points of H and W
 inline constexpr std::int64_t kPair = 2;              ///< points of D in a pass
-inline constexpr std::int64_t kMostTaps = 16;         ///< along D, where the algorithm is direct
 
 /// What is done to x while it is read: z = (x - shift) * scale + offset, negative z times `slope`; nothing where shift is nullptr.
 struct Normalization {

@@ -11,6 +11,7 @@
 #include <array>
 #include <utility>
 
+#include "base/winograd_limits.hpp"
 #include "codelets/cpu/prefetch.hpp"
 #include "codelets/cpu/register_sums-inl.hpp"
 #include "codelets/cpu/winograd_transforms-inl.hpp"
@@ -32,8 +33,8 @@ inline constexpr std::int64_t kStreamedTerms = 128, kLinesAhead = 12;
 
 /// Factors of a product that is summed over taps and channels: rows of 16 channels of x, lines of weights.
 struct Product {
-  const float* x[kMostTaps];        // row 0, channel 0 of each tap
-  const float* weights[kMostTaps];  // input channel 0 of each tap
+  const float* x[kMostWinogradTaps];        // row 0, channel 0 of each tap
+  const float* weights[kMostWinogradTaps];  // input channel 0 of each tap
   std::int64_t taps = 0, channels = 0;
   std::int64_t x_line = 0;         // floats from one line of channels of x to the next
   std::int64_t weight_vector = 0;  // from one vector of outputs to the next

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 
+#include "base/winograd_limits.hpp"
 #include "graph/ops/conv_shapes.hpp"
 
 namespace hpdlf::graph {
@@ -29,7 +30,10 @@ std::int64_t winograd_stride(const Attrs& attrs) {
   const auto& strides = attrs.integers("strides");
   const std::size_t n = kernel.size(), h = n - 2, w = n - 1;
   const bool is_3x3 = (n == 2 || n == 3) && kernel[h] == 3 && kernel[w] == 3;
-  if (!is_3x3 || !all_are_1(attrs.integers("dilations")) || attrs.integer("group") != 1) return 0;
+  const bool is_too_deep = n == 3 && kernel[0] > kMostWinogradTaps;
+  if (!is_3x3 || is_too_deep || !all_are_1(attrs.integers("dilations")) ||
+      attrs.integer("group") != 1)
+    return 0;
   if (all_are_1(strides)) return 1;
   return strides.size() == n && strides[h] == 2 && strides[w] == 2 ? 2 : 0;
 }
@@ -81,12 +85,12 @@ std::int64_t direct_taps(const std::vector<std::int64_t>& kernel) {
 void check_geometry(const OpCall& call, std::int64_t stride = 1) {
   const Attrs& attrs = *call.attrs;
   HPDLF_CHECK(winograd_stride(attrs) == stride,
-              "kernel_shape={}, strides={}, dilations={}, group={}: {} takes 3x3 or Dx3x3, "
-              "stride {}, dilation 1, one group",
+              "kernel_shape={}, strides={}, dilations={}, group={}: {} takes 3x3 or Dx3x3 with D "
+              "up to {}, stride {}, dilation 1, one group",
               to_string(AttrValue(attrs.integers("kernel_shape"))),
               to_string(AttrValue(attrs.integers("strides"))),
               to_string(AttrValue(attrs.integers("dilations"))), attrs.integer("group"),
-              call.spec->name, stride == 1 ? "1" : "2 in H and W");
+              call.spec->name, kMostWinogradTaps, stride == 1 ? "1" : "2 in H and W");
 }
 
 void check_tile_depth(const Attrs& attrs, std::int64_t taps) {
@@ -103,8 +107,10 @@ void infer_weights(OpCall& call) {
   const TensorType& w = call.input(0);
   check_f32(w, "w");
   const int rank = w.extents.rank();
-  HPDLF_CHECK((rank == 4 || rank == 5) && w.extents[rank - 2] == 3 && w.extents[rank - 3] == 3,
-              "w is {}; Winograd takes [K, 3, 3, C] and [K, D, 3, 3, C]", to_string(w));
+  HPDLF_CHECK((rank == 4 || (rank == 5 && w.extents[1] <= kMostWinogradTaps)) &&
+                  w.extents[rank - 2] == 3 && w.extents[rank - 3] == 3,
+              "w is {}; Winograd takes [K, 3, 3, C] and [K, D, 3, 3, C] with D up to {}",
+              to_string(w), kMostWinogradTaps);
   const bool transposed = call.attrs->integer("transposed") != 0;
   const std::int64_t outputs = transposed ? w.extents.back() : w.extents[0];
   const std::int64_t inputs = transposed ? w.extents[0] : w.extents.back();

@@ -165,6 +165,31 @@ TEST(UseWinograd, LeavesAGraphAloneWhereMemoryIsAllThatCosts) {
   EXPECT_EQ(print(graph), before);
 }
 
+/// A convolution by a kernel of `depth` x 3 x 3, where Winograd pays, with its gradients.
+Graph deep_convolution(std::int64_t depth) {
+  Graph graph("deep");
+  Builder builder(graph);
+  const ValueId x = graph.add_input("image", {DType::f32, {1, 24, 16, 16, 32}});
+  const ValueId pointwise = builder.conv("pointwise", x, {.out_channels = 32, .kernel = {1, 1, 1}});
+  const ValueId y = builder.conv("deep", pointwise,
+                                 {.out_channels = 32, .kernel = {depth, 3, 3}, .pads = {0, 1, 1}});
+  graph.fetch("loss", builder.op("loss", "ReduceSum", {y}, {{"keepdims", std::int64_t{0}}}));
+  bind_gradients(graph);
+  return graph;
+}
+
+TEST(UseWinograd, KeepsToDirectConvolutionsForDeepKernels) {
+  for (const std::int64_t depth : {16, 17}) {
+    Graph graph = deep_convolution(depth);
+    const std::string before = print(graph);
+
+    use_winograd(graph);
+
+    verify(graph);
+    EXPECT_EQ(print(graph) == before, depth > 16) << depth << " taps along D";
+  }
+}
+
 TEST(FuseNormalize, DropsWhatOnlyWinogradConvolutionsRead) {
   Graph graph("normalized");
   Builder builder(graph);

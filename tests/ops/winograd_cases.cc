@@ -42,6 +42,7 @@ std::vector<Geometry> geometries() {
       {"3d_no_pad", {1, 5, 7, 9, 4}, {1, 3, 5, 7, 6}, {3, 3, 3}, Ints(6, 0)},
       {"3d_1x3x3", {1, 3, 6, 5, 8}, {1, 3, 6, 5, 4}, {1, 3, 3}, {0, 1, 1, 0, 1, 1}},
       {"3d_5x3x3", {1, 6, 5, 4, 4}, {1, 6, 5, 4, 4}, {5, 3, 3}, {2, 1, 1, 2, 1, 1}},
+      {"3d_16x3x3", {1, 16, 5, 4, 4}, {1, 16, 5, 4, 4}, {16, 3, 3}, {8, 1, 1, 7, 1, 1}},
       {"3d_two_blocks_of_tiles", {1, 2, 30, 34, 8}, {1, 2, 30, 34, 8}, {3, 3, 3}, Ints(6, 1)},
       {"3d_many_planes", {1, 37, 3, 3, 24}, {1, 37, 3, 3, 8}, {3, 3, 3}, Ints(6, 1)},
       {"3d_a_ring_of_planes", {1, 14, 34, 17, 8}, {1, 14, 34, 17, 8}, {3, 3, 3}, Ints(6, 1)},
@@ -337,6 +338,12 @@ std::vector<OpCase> winograd_cases() {
       u, "stride 1"));
   cases.push_back(error_case("rejects_other_kernels",
                              {{"kernel_shape", Ints{3, 5}}, {"channels", 8}}, u, "3x3 or Dx3x3"));
+  cases.push_back(error_case("rejects_17x3x3", {{"kernel_shape", Ints{17, 3, 3}}, {"channels", 8}},
+                             u, "Dx3x3 with D up to 16"));
+  cases.push_back({.name = "rejects_17x3x3",
+                   .op = "WinogradWeights",
+                   .inputs = {{.extents = {8, 17, 3, 3, 4}}},
+                   .error = "[K, D, 3, 3, C] with D up to 16"});
   cases.push_back(error_case("rejects_depth_of_tiles_in_2d",
                              {{"kernel_shape", Ints{3, 3}}, {"channels", 8}, {"tile_depth", 4}}, u,
                              "tile_depth=4 with 1 taps"));
