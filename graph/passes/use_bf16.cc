@@ -44,7 +44,8 @@ class Narrowing {
       if (dtype != DType::f32 && dtype != DType::bf16) return false;
       any = any || node.spec->prefers_bf16 || is_narrowed(node.inputs[i]);
     }
-    return any && !is_bound(node.outputs[0]);
+    return any && std::none_of(node.outputs.begin(), node.outputs.end(),
+                               [&](ValueId output) { return is_bound(output); });
   }
 
   [[nodiscard]] bool is_narrowed(ValueId id) const {

@@ -247,6 +247,25 @@ TEST(UseBf16, GivesParametersF32Gradients) {
   EXPECT_TRUE(equals_golden(print(graph), "mixed_use_bf16_gradient"));
 }
 
+TEST(UseBf16, KeepsTheTypesOfAllOutputsThatAreFetchedOrUpdated) {
+  for (const bool is_fetched : {true, false}) {
+    Graph graph("split");
+    Builder builder(graph);
+    const ValueId x = graph.add_input("x", {DType::f32, {2, 3}});
+    const auto parts = builder.split("parts", builder.linear("head", x, 6), -1, {2, 4});
+    if (is_fetched)
+      graph.fetch("last", parts[1]);
+    else
+      graph.update(graph.add_state("state", graph.value(parts[1]).type, {}), parts[1]);
+
+    use_bf16(graph);
+
+    EXPECT_NO_THROW(verify(graph));
+    EXPECT_EQ(graph.value(parts[1]).type.dtype, DType::f32);
+    EXPECT_EQ(graph.value(graph.find("head")).type.dtype, DType::bf16);
+  }
+}
+
 TEST(UseBf16, LeavesAGraphWithoutProductsAlone) {
   Graph graph("elementwise");
   Builder builder(graph);
