@@ -10,11 +10,11 @@ namespace {
 /// Walks the nodes in their order: what a node reads has its new type already.
 class Narrowing {
  public:
-  explicit Narrowing(Graph& graph) : graph_(graph), is_narrowed_(graph.values().size(), false) {}
+  explicit Narrowing(Graph& graph)
+      : graph_(graph), originals_(graph.nodes()), is_narrowed_(graph.values().size(), false) {}
 
   void run() {
-    const std::vector<Node> originals = graph_.nodes();
-    for (Node node : originals) {
+    for (Node node : originals_) {
       const bool is_bf16 = runs_in_bf16(node);
       for (std::size_t i = 0; i < node.inputs.size(); ++i) {
         const bool wants_bf16 = is_bf16 && may_be_bf16(*node.spec, i);
@@ -36,16 +36,38 @@ class Narrowing {
            spec.bf16_inputs.end();
   }
 
+  /// A node that adds to a result in place has its type: the first of such a chain decides for all.
   [[nodiscard]] bool runs_in_bf16(const Node& node) const {
-    bool any = false;
+    if (node.accumulate != kNone) return graph_.value(node.accumulate).type.dtype == DType::bf16;
+    return gains_from_bf16(node) && can_run_in_bf16(node);
+  }
+
+  [[nodiscard]] bool gains_from_bf16(const Node& node) const {
+    for (std::size_t i = 0; i < node.inputs.size(); ++i)
+      if (may_be_bf16(*node.spec, i) && (node.spec->prefers_bf16 || is_narrowed(node.inputs[i])))
+        return true;
+    return false;
+  }
+
+  /// And all that add to its results in place.
+  [[nodiscard]] bool can_run_in_bf16(const Node& node) const {
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-      if (!may_be_bf16(*node.spec, i)) continue;
       const DType dtype = graph_.value(node.inputs[i]).type.dtype;
-      if (dtype != DType::f32 && dtype != DType::bf16) return false;
-      any = any || node.spec->prefers_bf16 || is_narrowed(node.inputs[i]);
+      if (may_be_bf16(*node.spec, i) && dtype != DType::f32 && dtype != DType::bf16) return false;
     }
-    return any && std::none_of(node.outputs.begin(), node.outputs.end(),
-                               [&](ValueId output) { return is_bound(output); });
+    const auto may_change = [&](ValueId output) {
+      const Node* adder = adder_to(output);
+      return !is_bound(output) && (adder == nullptr || can_run_in_bf16(*adder));
+    };
+    return !node.spec->bf16_inputs.empty() &&
+           std::all_of(node.outputs.begin(), node.outputs.end(), may_change);
+  }
+
+  /// nullptr if no node adds to `value` in place.
+  [[nodiscard]] const Node* adder_to(ValueId value) const {
+    const auto found = std::find_if(originals_.begin(), originals_.end(),
+                                    [&](const Node& node) { return node.accumulate == value; });
+    return found == originals_.end() ? nullptr : &*found;
   }
 
   [[nodiscard]] bool is_narrowed(ValueId id) const {
@@ -92,6 +114,7 @@ class Narrowing {
   }
 
   Graph& graph_;
+  std::vector<Node> originals_;    // a copy: casts are added to the graph's own
   std::vector<bool> is_narrowed_;  // [value of the original graph]
   std::vector<Node> nodes_;
   std::map<ValueId, ValueId> casts_;  // a value is cast to the other type only

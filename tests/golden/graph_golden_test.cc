@@ -266,6 +266,26 @@ TEST(UseBf16, KeepsTheTypesOfAllOutputsThatAreFetchedOrUpdated) {
   }
 }
 
+TEST(UseBf16, KeepsTheTypeOfASumThatIsFetchedOrUpdatedInAllItsTerms) {
+  for (const bool is_fetched : {true, false}) {
+    Graph graph = skip_connection();
+    const ValueId mix = graph.find("mix");
+    if (is_fetched)
+      graph.fetch("mix", mix);
+    else
+      graph.update(graph.add_state("state", graph.value(mix).type, {}), mix);
+
+    split_concat_conv(graph);
+    use_bf16(graph);
+
+    EXPECT_NO_THROW(verify(graph));
+    EXPECT_EQ(graph.value(mix).type.dtype, DType::f32);
+    EXPECT_EQ(graph.value(graph.find("mix.part0")).type.dtype, DType::f32);
+    EXPECT_EQ(graph.value(graph.find("side")).type.dtype, DType::bf16);
+    EXPECT_EQ(graph.value(graph.find("side.part0")).type.dtype, DType::bf16);
+  }
+}
+
 TEST(UseBf16, LeavesAGraphWithoutProductsAlone) {
   Graph graph("elementwise");
   Builder builder(graph);
