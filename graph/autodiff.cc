@@ -193,7 +193,8 @@ void ReverseSweep::contribute(ValueId value, ValueId gradient, const std::string
   const bool is_wide = is_wider || graph_.value(earlier).type.dtype == DType::f32;
   const DType dtype = is_wide ? DType::f32 : type.dtype;
   const ValueId a = cast(earlier, dtype, layer), b = cast(gradient, dtype, layer);
-  const ValueId sum = add_node("Add", {a, b}, {}, graph_.value(value).name + ".grad_sum", layer);
+  const std::string_view op = dtype == DType::f64 ? "Sum" : "Add";  // Add takes no f64
+  const ValueId sum = add_node(op, {a, b}, {}, graph_.value(value).name + ".grad_sum", layer);
   grads_[index(value)] = sum;
 }
 

@@ -94,21 +94,19 @@ void split_gradient(GradContext& g) {
     g.set_grad_input(0, g.emit("Concat", grads, {{"axis", axis}}));
     return;
   }
-  ValueId sum = kNone;
+  std::vector<ValueId> terms;
   std::int64_t start = 0;
   for (int i = 0; i < parts; ++i) {
     const std::int64_t end = start + g.attrs().integers("split")[static_cast<std::size_t>(i)];
-    if (g.grad_output(i) != kNone) {
-      const ValueId part = g.emit("SliceGrad", {g.grad_output(i)},
-                                  {{"starts", Integers{start}},
-                                   {"ends", Integers{end}},
-                                   {"axes", Integers{axis}},
-                                   {"input_shape", list_of(x)}});
-      sum = sum == kNone ? part : g.emit("Add", {sum, part});
-    }
+    if (g.grad_output(i) != kNone)
+      terms.push_back(g.emit("SliceGrad", {g.grad_output(i)},
+                             {{"starts", Integers{start}},
+                              {"ends", Integers{end}},
+                              {"axes", Integers{axis}},
+                              {"input_shape", list_of(x)}}));
     start = end;
   }
-  g.set_grad_input(0, sum);
+  g.set_grad_input(0, terms.size() == 1 ? terms[0] : g.emit("Sum", terms));
 }
 
 // ------------------------------------------------------------------------------------------------- Slice

@@ -97,6 +97,18 @@ void build_normalized(Builder& builder) {
   sum_of_squares(builder, builder.op("bounded", "Tanh", {b}));
 }
 
+/// The sums of a loss are f64, and have two readers.
+void build_two_losses(Builder& builder) {
+  const ValueId x = builder.graph().add_input("x", {DType::f32, {3, 5}});
+  const ValueId labels = builder.graph().add_constant("labels", {DType::u8, {3}},
+                                                      {std::byte{1}, std::byte{3}, std::byte{2}});
+  const ValueId sums = builder.op("sums", "DiceSums", {builder.linear("fc", x, 4), labels});
+  const ValueId loss = builder.op("loss", "Add",
+                                  {builder.op("smooth", "DiceLoss", {sums}),
+                                   builder.op("sharp", "DiceLoss", {sums}, {{"smooth_dr", 0.5}})});
+  builder.graph().fetch("loss", loss);
+}
+
 class GraphGradientTest
     : public testing::TestWithParam<std::pair<const char*, void (*)(Builder&)>> {};
 
@@ -121,7 +133,8 @@ INSTANTIATE_TEST_SUITE_P(Graphs, GraphGradientTest,
                          testing::Values(std::pair{"Skip", &build_skip},
                                          std::pair{"Residual", &build_residual},
                                          std::pair{"SharedWeight", &build_shared_weight},
-                                         std::pair{"Normalized", &build_normalized}),
+                                         std::pair{"Normalized", &build_normalized},
+                                         std::pair{"TwoLosses", &build_two_losses}),
                          [](const auto& info) { return std::string(info.param.first); });
 
 TEST(SplitConcatConv, ComputesTheSameLoss) {

@@ -110,6 +110,21 @@ TEST_F(AutodiffTest, OperatorThatReadsAValueTwiceGivesTwoContributions) {
   EXPECT_NO_THROW(verify(graph));
 }
 
+TEST_F(AutodiffTest, JoinsTheGradientsOfTwoReadersOfAnF64Value) {
+  const ValueId labels = graph.add_input("labels", {DType::u8, {4}});
+  const ValueId sums = node("CrossEntropySums", {parameter("logits"), labels}, "sums");
+  const ValueId loss =
+      node("Add",
+           {node("CrossEntropyLoss", {sums}, "first"), node("CrossEntropyLoss", {sums}, "second")},
+           "loss");
+
+  const std::vector<Gradient> gradients = differentiate(graph, loss);
+
+  ASSERT_EQ(gradients.size(), 1U);
+  EXPECT_EQ(graph.value(graph.find("sums.grad_sum")).type, graph.value(sums).type);
+  EXPECT_NO_THROW(verify(graph));
+}
+
 TEST_F(AutodiffTest, GradientFlowsThroughAnAccumulatingNode) {
   const ValueId a = parameter("a");
   const ValueId b = parameter("b");

@@ -10,8 +10,9 @@ namespace {
 using Integers = std::vector<std::int64_t>;
 
 /// Operators that differentiate() adds for a Split of [2,6] into 1 + 2 + 3 columns, of which those in `seeded` have a gradient.
-std::vector<std::string> emitted(const std::vector<int>& seeded, Graph& graph) {
-  const ValueId x = graph.add_input("x", {DType::f32, {2, 6}});
+std::vector<std::string> emitted(const std::vector<int>& seeded, Graph& graph,
+                                 DType dtype = DType::f32) {
+  const ValueId x = graph.add_input("x", {dtype, {2, 6}});
   const NodeId split = graph.add_node(
       "Split", {x}, {{"axis", std::int64_t{-1}}, {"split", Integers{1, 2, 3}}}, "split");
   std::vector<Seed> seeds;
@@ -35,10 +36,21 @@ TEST(SplitGradient, JoinsTheGradientsOfAllOutputs) {
 
 TEST(SplitGradient, PutsThoseThatThereAreIntoZeros) {
   Graph graph;
-  EXPECT_EQ(emitted({0, 2}, graph), (std::vector<std::string>{"SliceGrad", "SliceGrad", "Add"}));
+  EXPECT_EQ(emitted({0, 2}, graph), (std::vector<std::string>{"SliceGrad", "SliceGrad", "Sum"}));
   EXPECT_EQ(graph.nodes()[1].attrs.integers("starts"), Integers{0});
   EXPECT_EQ(graph.nodes()[2].attrs.integers("starts"), Integers{3});
   EXPECT_EQ(graph.nodes()[2].attrs.integers("ends"), Integers{6});
+}
+
+TEST(SplitGradient, OfASingleOutputIsItInZeros) {
+  Graph graph;
+  EXPECT_EQ(emitted({1}, graph), (std::vector<std::string>{"SliceGrad"}));
+}
+
+TEST(SplitGradient, KnowsF64) {
+  Graph graph;
+  EXPECT_EQ(emitted({0, 1}, graph, DType::f64),
+            (std::vector<std::string>{"SliceGrad", "SliceGrad", "Sum"}));
 }
 
 }  // namespace
