@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "graph/op_spec.hpp"
+#include "graph/ops/grad_sum.hpp"
 
 namespace hpdlf::graph {
 namespace {
@@ -76,9 +77,11 @@ Cost gather_cost(const OpCall& call) {
 }
 Cost gather_grad_cost(const OpCall& call) { return streaming_cost(call, 1); }
 
+/// A row may be looked up often: the sums of a bf16 table are f32, too.
 void gather_gradient(GradContext& g) {
-  g.set_grad_input(0, g.emit("GatherGrad", {g.input(1), g.grad_output(0)},
-                             {{"rows", g.type(g.input(0)).extents[0]}}));
+  const ValueId dy = emit_cast(g, g.wide_grad_output(0), DType::f32);
+  g.set_grad_input(
+      0, g.emit("GatherGrad", {g.input(1), dy}, {{"rows", g.type(g.input(0)).extents[0]}}));
 }
 
 }  // namespace

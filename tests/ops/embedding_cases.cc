@@ -35,9 +35,9 @@ void add_cases(std::vector<OpCase>& cases, const Shape& s) {
                  .op = "Gather",
                  .inputs = {{.dtype = s.dtype, .extents = {s.rows, s.columns}}, indices},
                  .outputs = {{s.dtype, y}},
-                 .reference = gather_reference};
-  if (s.dtype == DType::f32) {
-    forward.differentiate = {0};
+                 .reference = gather_reference,
+                 .differentiate = {0}};
+  if (s.dtype == DType::f32)
     cases.push_back({.name = s.name,
                      .op = "GatherGrad",
                      .attrs = {{"rows", s.rows}},
@@ -45,7 +45,6 @@ void add_cases(std::vector<OpCase>& cases, const Shape& s) {
                      .outputs = {{DType::f32, {s.rows, s.columns}}},
                      .reference = gather_grad_reference,
                      .terms = s.indices.elements()});
-  }
   cases.push_back(std::move(forward));
 }
 
