@@ -94,31 +94,34 @@ class Planner {
   }
 
   /// Of candidates by rooflines those that come near the fastest, with measured times, and those that do not fit in memory as they are:
-  /// kernels are measured for what may be chosen. All as they are if none fits any more.
-  std::vector<Candidate> measured(const std::vector<Candidate>& rough) const {
+  /// kernels are measured for what may be chosen. If none fits any more the slower ones follow, until one does. All ranks measure the same
+  /// in the same order.
+  std::vector<Candidate> measured(std::vector<Candidate> rough) const {
     constexpr double kNear = 1.1;
+    std::stable_sort(rough.begin(), rough.end(), is_faster);
     double least = std::numeric_limits<double>::infinity();
-    for (const Candidate& c : rough)
-      if (fits(c)) least = std::min(least, c.seconds);
-    std::vector<Candidate> near;
+    std::vector<Candidate> found;
     bool one_fits = false;
-    for (const Candidate& c : rough) {
-      if (!fits(c)) near.push_back(c);
-      if (!fits(c) || c.seconds > kNear * least) continue;
-      near.push_back(evaluate(c.name, c.plan, model_));
-      near.back().order = c.order;
-      one_fits = one_fits || fits(near.back());
+    for (Candidate& c : rough) {
+      if (!fits(c)) {
+        found.push_back(std::move(c));
+        continue;
+      }
+      least = std::min(least, c.seconds);
+      if (one_fits && c.seconds > kNear * least) continue;
+      found.push_back(evaluate(c.name, std::move(c.plan), model_));
+      found.back().order = c.order;
+      one_fits = one_fits || fits(found.back());
       spdlog::debug("plan \"{}\": {} by rooflines, {} as measured", c.name, ms(c.seconds),
-                    ms(near.back().seconds));
+                    ms(found.back().seconds));
     }
-    return one_fits ? near : rough;
+    return found;
   }
 
   Plan search() const {
     const std::vector<Candidate> rough = candidates(model_.without_times());
     std::vector<Candidate> all = model_.has_times() ? measured(rough) : rough;
-    std::stable_sort(all.begin(), all.end(),
-                     [](const Candidate& a, const Candidate& b) { return a.seconds < b.seconds; });
+    std::stable_sort(all.begin(), all.end(), is_faster);
     const auto first =
         std::find_if(all.begin(), all.end(), [&](const Candidate& c) { return fits(c); });
     if (first == all.end())
@@ -138,6 +141,7 @@ class Planner {
     return finish(std::move(*best), "auto", why);
   }
 
+  static bool is_faster(const Candidate& a, const Candidate& b) { return a.seconds < b.seconds; }
   static bool less_bytes(const Candidate& a, const Candidate& b) { return a.bytes < b.bytes; }
 
   Plan finish(Candidate chosen, const std::string& strategy, const std::string& why) const {

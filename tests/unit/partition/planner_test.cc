@@ -319,39 +319,5 @@ TEST(PlanReason, NamesWorkersThatHaveNothingToDo) {
   EXPECT_THAT(reason("d:4", 2), testing::EndsWith(" tasks"));
 }
 
-TEST(PlanMemory, ThatIsTooSmallSaysHowMuchIsMissingAndWhatWouldFit) {
-  Machine m = machine(1, 2);
-  m.memory_bytes = 10 << 10;
-
-  const std::string error = error_of("whole", m);
-
-  EXPECT_THAT(error,
-              testing::ContainsRegex("strategy \"whole\" needs at least [0-9.]+ MiB a rank, but "
-                                     "only 0.0 MiB may be used: [0-9.]+ MiB are missing"));
-  EXPECT_THAT(error, testing::ContainsRegex("hint: a batch or patch [0-9.]+ times smaller"));
-}
-
-TEST(PlanMemory, ThatFitsAnotherStrategyNamesIt) {
-  const auto graph = test::small_unet(2, 8);
-  const auto peak = [&](const std::string& strategy) {
-    const CostModel model(machine(1, 1));
-    TaskGraph tasks = lower(graph, make_plan(graph, model, {.strategy = strategy}));
-    set_priorities(tasks, model);
-    return simulate(tasks, model).peak_bytes[0];
-  };
-  const std::int64_t whole = peak("whole");
-  const std::int64_t channel = peak("c:4");
-  ASSERT_NE(whole, channel);
-  Machine m = machine(1, 1);
-  m.memory_bytes = std::min(whole, channel);
-
-  try {
-    (void)plan_for(graph, whole > channel ? "whole" : "c:4", m);
-    ADD_FAILURE() << "fits";
-  } catch (const Error& error) {
-    EXPECT_THAT(error.hint(), testing::HasSubstr("strategy \""));
-  }
-}
-
 }  // namespace
 }  // namespace hpdlf::partition
