@@ -1,6 +1,7 @@
 #include "partition/planner.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <fmt/format.h>
 #include <limits>
 #include <utility>
@@ -19,9 +20,11 @@ struct Candidate {
   Plan plan;
   double seconds = 0;      ///< of a step
   std::int64_t bytes = 0;  ///< of the fullest rank
+  std::int64_t kept = 0;   ///< of these: what it keeps between steps
   std::size_t tasks = 0;
   int useful_workers = 0;
   std::size_t order = 0;  ///< of its proposal
+  bool has_text = true;   ///< the user may ask for it by its name
 };
 
 std::string mib(std::int64_t bytes) {
@@ -60,12 +63,14 @@ class Planner {
   Candidate evaluate(std::string name, Plan plan, const CostModel& model) const {
     const TaskGraph tasks = lower(graph_, plan, model);
     const Prediction prediction = simulate(tasks, model);
-    const auto bytes =
-        *std::max_element(prediction.peak_bytes.begin(), prediction.peak_bytes.end());
+    const auto fullest =
+        std::max_element(prediction.peak_bytes.begin(), prediction.peak_bytes.end());
+    const auto rank = static_cast<std::size_t>(fullest - prediction.peak_bytes.begin());
     return {.name = std::move(name),
             .plan = std::move(plan),
             .seconds = prediction.seconds,
-            .bytes = bytes,
+            .bytes = *fullest,
+            .kept = prediction.kept_bytes[rank],
             .tasks = tasks.tasks.size(),
             .useful_workers = useful_workers(tasks, prediction)};
   }
@@ -89,6 +94,7 @@ class Planner {
       seen.push_back(std::move(parts));
       found.push_back(evaluate(cutting.name, std::move(plan), model));
       found.back().order = found.size();
+      found.back().has_text = cutting.has_text();
     }
     return found;
   }
@@ -111,6 +117,7 @@ class Planner {
       if (one_fits && c.seconds > kNear * least) continue;
       found.push_back(evaluate(c.name, std::move(c.plan), model_));
       found.back().order = c.order;
+      found.back().has_text = c.has_text;
       one_fits = one_fits || fits(found.back());
       spdlog::debug("plan \"{}\": {} by rooflines, {} as measured", c.name, ms(c.seconds),
                     ms(found.back().seconds));
@@ -181,11 +188,20 @@ class Planner {
       const std::vector<Candidate> all = candidates(model_.without_times());
       const auto smallest = std::min_element(all.begin(), all.end(), less_bytes);
       if (fits(*smallest))
-        return fmt::format("strategy \"{}\" needs {}", smallest->name, mib(smallest->bytes));
+        return smallest->has_text
+                   ? fmt::format("strategy \"{}\" needs {}", smallest->name, mib(smallest->bytes))
+                   : fmt::format("strategy \"auto\" knows a plan that needs {}",
+                                 mib(smallest->bytes));
     }
-    const double times =
-        static_cast<double>(least.bytes) / static_cast<double>(model_.machine().memory_bytes);
-    return fmt::format("a batch or patch {:.2g} times smaller, or more ranks, would fit", times);
+    const std::int64_t room = model_.machine().memory_bytes - least.kept;
+    if (room <= 0)
+      return fmt::format(
+          "{} a rank are parameters and what else is kept between steps, whatever the batch: more "
+          "ranks or a smaller net would fit",
+          mib(least.kept));
+    const double times = static_cast<double>(least.bytes - least.kept) / static_cast<double>(room);
+    return fmt::format("a batch or patch about {:.1f} times smaller, or more ranks, would fit",
+                       std::ceil(10 * times) / 10);
   }
 
   std::shared_ptr<const graph::Graph> graph_;

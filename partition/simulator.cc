@@ -30,6 +30,7 @@ class Replay {
     pools_.resize(2 * static_cast<std::size_t>(graph.ranks));
     for (std::size_t p = 0; p < pools_.size(); ++p)
       for (int w = 0; w < (is_link(p) ? 1 : workers); ++w) pools_[p].idle.push(w);
+    result_.kept_bytes = memory_.peak_bytes();  // no task has started
     result_.busy.assign(static_cast<std::size_t>(graph.ranks * workers), 0);
     result_.peak_at.assign(static_cast<std::size_t>(graph.ranks), 0);
     result_.start.assign(graph.tasks.size(), 0);

@@ -14,6 +14,7 @@ struct Prediction {
       0;  ///< of one step on its own: what the next step's head gains in its tail is not counted
   std::vector<double> busy;              ///< [rank * workers + worker], seconds in tasks
   std::vector<std::int64_t> peak_bytes;  ///< [rank]: tiles alive at once, persistent ones included
+  std::vector<std::int64_t> kept_bytes;  ///< [rank]: persistent ones, whatever the step does
   std::vector<double> peak_at;           ///< [rank]: seconds from the start of the step
   std::vector<double> start, finish;     ///< [task]
   std::int64_t transferred_bytes = 0;    ///< over all links

@@ -17,7 +17,7 @@
 namespace hpdlf::partition {
 
 struct Cutting {
-  std::string name;           ///< "d:4": what the user may ask for
+  std::string name;           ///< "d:4"
   std::map<char, int> parts;  ///< by role
   int channels = 1;           ///< parts of each node's output channels
   int thickness = 1;          ///< a part of a space axis has at least so many planes ...
@@ -25,6 +25,9 @@ struct Cutting {
       false;       ///< channels that operands are cut along already, where that moves fewer bytes
   int refill = 1;  ///< ... and a node with fewer tiles than this because of that, or because an
                    ///< axis of the data must stay whole, has its channels cut too
+
+  /// Whether the user may ask for it by its name.
+  [[nodiscard]] bool has_text() const { return thickness == 1 && refill == 1; }
 };
 
 /// What strategies look at.

@@ -83,14 +83,28 @@ TEST(PlanMemory, ThatIsTooSmallForTheFastestByMeasuredTimesGivesASlowerPlan) {
   EXPECT_LE(simulated(graph, plan, measured).peak_bytes[0], m.memory_bytes);
 }
 
-TEST(PlanMemory, ThatIsTooSmallSaysHowMuchIsMissingAndWhatWouldFit) {
+TEST(PlanMemory, ThatIsTooSmallSaysHowMuchIsMissing) {
   const std::string error =
       error_of(test::small_unet(1, 8), "whole", CostModel(machine(2, 10 << 10)));
 
   EXPECT_THAT(error,
               testing::ContainsRegex("strategy \"whole\" needs at least [0-9.]+ MiB a rank, but "
                                      "only 0.0 MiB may be used: [0-9.]+ MiB are missing"));
-  EXPECT_THAT(error, testing::ContainsRegex("hint: a batch or patch [0-9.]+ times smaller"));
+}
+
+TEST(PlanMemory, ThatIsTooSmallForAnyPlanSaysByHowMuchTheDataIsTooLarge) {
+  const auto graph = two_branches(1);
+  const Prediction p = simulated(graph, "whole");
+  const std::int64_t kept = p.kept_bytes[0], data = p.peak_bytes[0] - kept;
+  EXPECT_EQ(kept, 9 << 10);
+  const auto error = [&](std::int64_t for_data) {
+    return error_of(graph, "whole", CostModel(machine(1, kept + for_data)));
+  };
+
+  EXPECT_THAT(error(data * 25 / 26), testing::HasSubstr("hint: a batch or patch about 1.1 times"));
+  EXPECT_THAT(error(data / 4 + 1), testing::HasSubstr("hint: a batch or patch about 4.0 times"));
+  EXPECT_THAT(error(0), testing::HasSubstr("hint: 0.0 MiB a rank are parameters and what else is "
+                                           "kept between steps, whatever the batch"));
 }
 
 TEST(PlanMemory, ThatFitsAnotherStrategyNamesIt) {
@@ -103,6 +117,25 @@ TEST(PlanMemory, ThatFitsAnotherStrategyNamesIt) {
 
   EXPECT_THAT(error_of(graph, whole > channel ? "whole" : "c:4", model),
               testing::HasSubstr("hint: strategy \""));
+}
+
+TEST(PlanMemory, ThatFitsAnotherPlanNamesAStrategyThatThereIs) {
+  const auto graph = test::small_unet(1, 16);
+  const std::string before = "hint: strategy \"";
+  int named = 0;
+  for (const int workers : {2, 8, 16})
+    for (const std::string& strategy : strategy_names()) {
+      const std::int64_t peak = simulated(graph, strategy, workers).peak_bytes[0];
+
+      const std::string error = error_of(graph, strategy, CostModel(machine(workers, peak - 1)));
+
+      const auto at = error.find(before);
+      if (at == std::string::npos) continue;  // nothing needs less
+      const auto name = at + before.size();
+      EXPECT_NO_THROW(check_strategy(error.substr(name, error.find('"', name) - name))) << error;
+      ++named;
+    }
+  EXPECT_GT(named, 0);
 }
 
 }  // namespace

@@ -234,6 +234,19 @@ TEST(PlanChannels, AreTriedWithSlabsAndWithBlocks) {
   EXPECT_EQ(names(2).count("h:4" + thick), 0U) << "more tiles than two workers need";
 }
 
+TEST(PlanMixed, CanBeAskedForWhereItsNameSaysAllOfIt) {
+  const auto graph = test::small_unet(3, 8);
+  const auto factors = factor_roles(*graph);
+  const Situation situation = look_at(*graph, factors, machine(1, 4));
+
+  for (const Cutting& c : mixed_cuttings(situation)) {
+    if (c.has_text())
+      EXPECT_NO_THROW(check_strategy(c.name)) << c.name;
+    else
+      EXPECT_THROW(check_strategy(c.name), Error) << c.name;
+  }
+}
+
 TEST(PlanRanks, GetTheSamplesIfThereAreEnough) {
   const auto graph = test::small_unet(2, 8);
 
