@@ -30,6 +30,8 @@ constexpr double kSlack = 1.005;
 /// Shares of the time that are tried: what is tight early on takes other sites, and at times ends lower.
 constexpr double kShares[] = {1, 2.0 / 3, 1.0 / 3};
 
+double mib(std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+
 /// A graph with copies, planned and simulated.
 struct Trial {
   std::shared_ptr<const graph::Graph> graph;
@@ -100,11 +102,13 @@ class Saver {
     return false;
   }
 
-  [[nodiscard]] bool is_good(const Trial& trial) const {
+  [[nodiscard]] bool is_good(const Trial& trial) {
     if (static_cast<double>(trial.bytes()) > kSlack * static_cast<double>(now_.bytes()))
       return false;
-    return must_fit(best_.bytes()) ||
-           trial.prediction.seconds <= request_.most_time * first_seconds_;
+    if (must_fit(best_.bytes()) || trial.prediction.seconds <= request_.most_time * first_seconds_)
+      return true;
+    lacks_time_ |= trial.bytes() < best_.bytes();
+    return false;
   }
 
   Trial simulated(std::shared_ptr<const graph::Graph> graph,
@@ -123,8 +127,20 @@ class Saver {
     return trial;
   }
 
+  [[nodiscard]] std::string why_nothing() const {
+    if (is_enough(first_bytes_))
+      return fmt::format("; nothing need be computed twice: a step holds {:.1f} of {:.1f} MiB",
+                         mib(first_bytes_), mib(request_.enough_bytes));
+    if (lacks_time_)
+      return fmt::format(
+          "; computing results twice would lower the peak, but take more than the {:+.0f} % of "
+          "time that it may",
+          (request_.most_time - 1) * 100);
+    return "; computing anything twice would not lower the peak";
+  }
+
   [[nodiscard]] std::string in_words() const {
-    if (best_.copies.empty()) return "; computing anything twice would not lower the peak";
+    if (best_.copies.empty()) return why_nothing();
     std::map<std::string, int> count;
     for (const auto& c : best_.copies)
       ++count[best_.graph->node(best_.graph->value(c.copy).producer).spec->name];
@@ -135,9 +151,8 @@ class Saver {
         "; computes {} results twice rather than keep them ({}): {:.1f} MiB instead of {:.1f}, "
         "{:.1f} "
         "ms a step instead of {:.1f} ({:+.0f} %)",
-        best_.copies.size(), fmt::join(kinds, ", "), static_cast<double>(best_.bytes()) / (1 << 20),
-        static_cast<double>(first_bytes_) / (1 << 20), seconds * 1e3, first_seconds_ * 1e3,
-        (seconds / first_seconds_ - 1) * 100);
+        best_.copies.size(), fmt::join(kinds, ", "), mib(best_.bytes()), mib(first_bytes_),
+        seconds * 1e3, first_seconds_ * 1e3, (seconds / first_seconds_ - 1) * 100);
   }
 
   const Plan& base_;
@@ -148,6 +163,7 @@ class Saver {
   std::int64_t first_bytes_ = 0;
   double first_seconds_ = 0;
   std::set<std::string> refused_;
+  bool lacks_time_ = false;  // one of them would have lowered the peak
   int trials_ = 0;
 };
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "graph/builder.hpp"
 #include "partition/lower.hpp"
 #include "partition/planner.hpp"
 #include "partition/simulator.hpp"
@@ -72,6 +73,28 @@ TEST_F(SaveMemory, DoesNothingWhereThereIsEnough) {
 
   EXPECT_EQ(s.result.graph->fingerprint(), net->fingerprint());
   EXPECT_THAT(s.result.plan.recomputed, testing::IsEmpty());
+  EXPECT_THAT(s.result.plan.reason, testing::HasSubstr("; nothing need be computed twice"));
+}
+
+TEST_F(SaveMemory, SaysSoWhereThereIsNoTimeForIt) {
+  const auto s = save({.most_time = 1.0}, machine(1));  // no worker is ever idle
+
+  EXPECT_THAT(s.result.plan.recomputed, testing::IsEmpty());
+  EXPECT_THAT(s.result.plan.reason,
+              testing::HasSubstr("would lower the peak, but take more than the +0 % of time"));
+}
+
+TEST(SaveMemoryOfASingleNode, SaysThatNothingIsGained) {
+  auto graph = std::make_shared<graph::Graph>("single");
+  graph::Builder builder(*graph);
+  graph->fetch("y", builder.relu("y", graph->add_input("x", {DType::f32, {4, 4}})));
+  const CostModel model(machine());
+  const Plan plan = make_plan(graph, model, {.strategy = "whole"});
+
+  const Recomputation saved = save_memory(graph, plan, model, {});
+
+  EXPECT_THAT(saved.plan.reason,
+              testing::EndsWith("; computing anything twice would not lower the peak"));
 }
 
 TEST_F(SaveMemory, TakesLongerIfTheStepDoesNotFitOtherwise) {
