@@ -3,25 +3,30 @@
 #include "partition/kernel_call.hpp"
 
 namespace hpdlf::partition {
-namespace {
 
-void check(const graph::Node& node, const graph::TilingRule& rule, const NodePlan& plan,
-           int ranks) {
-  HPDLF_CHECK(plan.parts.size() == rule.factors.size(),
+std::size_t checked_tiles(const graph::Node& node, const graph::TilingRule& rule,
+                          const std::vector<int>& parts) {
+  HPDLF_CHECK(parts.size() == rule.factors.size(),
               "the plan gives node \"{}\" ({}) {} part counts, its tiling rule has {} factors",
-              node.name, node.spec->name, plan.parts.size(), rule.factors.size());
+              node.name, node.spec->name, parts.size(), rule.factors.size());
   std::size_t tiles = 1;
   for (std::size_t f = 0; f < rule.factors.size(); ++f) {
     const auto& factor = rule.factors[f];
-    const int parts = plan.parts[f];
-    HPDLF_CHECK(parts == 1 || factor.kind != graph::Factor::Kind::whole,
+    const int count = parts[f];
+    HPDLF_CHECK(count == 1 || factor.kind != graph::Factor::Kind::whole,
                 "the plan cuts factor {} of node \"{}\" ({}) into {} parts, but it must stay whole",
-                factor.letter, node.name, node.spec->name, parts);
-    HPDLF_CHECK(parts == 1 || (parts >= 1 && parts <= factor.extent),
+                factor.letter, node.name, node.spec->name, count);
+    HPDLF_CHECK(count == 1 || (count >= 1 && count <= factor.extent),
                 "the plan cuts factor {} of node \"{}\" ({}) into {} parts, but its extent is {}",
-                factor.letter, node.name, node.spec->name, parts, factor.extent);
-    tiles *= static_cast<std::size_t>(parts);
+                factor.letter, node.name, node.spec->name, count, factor.extent);
+    tiles *= static_cast<std::size_t>(count);
   }
+  return tiles;
+}
+
+namespace {
+
+void check_owners(const graph::Node& node, std::size_t tiles, const NodePlan& plan, int ranks) {
   HPDLF_CHECK(plan.owners.size() == tiles, "the plan gives node \"{}\" ({}) {} owners for {} tiles",
               node.name, node.spec->name, plan.owners.size(), tiles);
   for (const int owner : plan.owners)
@@ -50,7 +55,7 @@ NodeGrid make_grid(const graph::Graph& graph, const graph::Node& node, const Nod
   const graph::OpCall call = graph::call_of(graph, node);
   NodeGrid grid{graph::tiling_rule(call), plan.owners, {}, {}, {}, plan.after};
   const auto& rule = grid.rule;
-  check(node, rule, plan, ranks);
+  check_owners(node, checked_tiles(node, rule, plan.parts), plan, ranks);
   HPDLF_ASSERT(
       rule.inputs.size() == node.inputs.size() && rule.outputs.size() == node.outputs.size(),
       "the tiling rule of {} names {} inputs and {} outputs, node \"{}\" has {} and {}",

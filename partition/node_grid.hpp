@@ -8,6 +8,10 @@
 
 namespace hpdlf::partition {
 
+/// Into how many tiles so many parts of each factor cut a node. @throws Error if they cannot.
+[[nodiscard]] std::size_t checked_tiles(const graph::Node& node, const graph::TilingRule& rule,
+                                        const std::vector<int>& parts);
+
 struct NodeGrid {
   graph::TilingRule rule;
   std::vector<int> ranks;    ///< [tile] who computes it; tiles row-major over the parts

@@ -1,9 +1,11 @@
 #include "partition/plan.hpp"
 
 #include <fmt/format.h>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "graph/op_spec.hpp"
+#include "partition/node_grid.hpp"
 
 namespace hpdlf::partition {
 namespace {
@@ -36,6 +38,14 @@ Json node_to_json(const graph::Graph& graph, const graph::Node& node, const Node
   return json;
 }
 
+/// @param what it counts, for the message
+int count_from_json(const Json& json, const std::string& what) {
+  const std::int64_t count = json.is_number_integer() ? json.get<std::int64_t>() : 0;
+  HPDLF_CHECK(count >= 1 && count <= std::numeric_limits<int>::max(),
+              "{} is {}; it must be a whole number, 1 or more", what, json.dump());
+  return static_cast<int>(count);
+}
+
 NodePlan node_from_json(const Json& json, const graph::Graph& graph, const graph::Node& node) {
   HPDLF_CHECK(json.at("name") == node.name, "node \"{}\" is expected where \"{}\" stands",
               node.name, json.at("name").get<std::string>());
@@ -46,10 +56,11 @@ NodePlan node_from_json(const Json& json, const graph::Graph& graph, const graph
     const int factor = letter.size() == 1 ? rule.find(letter[0]) : -1;
     HPDLF_CHECK(factor >= 0, "node \"{}\" ({}) has no factor \"{}\"", node.name, node.spec->name,
                 letter);
-    plan.parts[static_cast<std::size_t>(factor)] = parts.get<int>();
+    plan.parts[static_cast<std::size_t>(factor)] =
+        count_from_json(parts, fmt::format("the number of parts of factor {} of node \"{}\" ({})",
+                                           letter, node.name, node.spec->name));
   }
-  std::size_t tiles = 1;
-  for (const int parts : plan.parts) tiles *= static_cast<std::size_t>(parts);
+  const std::size_t tiles = checked_tiles(node, rule, plan.parts);
   plan.owners =
       json.contains("owners") ? json["owners"].get<std::vector<int>>() : std::vector<int>(tiles, 0);
   if (json.contains("after")) plan.after = graph.find(json["after"].get<std::string>());
@@ -92,8 +103,8 @@ Plan plan_from_json(std::string_view text, const graph::Graph& graph) {
     plan.machine = json.at("machine");
     plan.strategy = json.at("strategy");
     plan.reason = json.at("reason");
-    plan.ranks = json.at("ranks");
-    plan.workers = json.at("workers");
+    plan.ranks = count_from_json(json.at("ranks"), "\"ranks\"");
+    plan.workers = count_from_json(json.at("workers"), "\"workers\"");
     plan.recomputed = json.value("recomputed", plan.recomputed);  // plans of before have none
     const Json& nodes = json.at("nodes");
     HPDLF_CHECK(nodes.size() == graph.nodes().size(), "the plan covers {} nodes, the graph has {}",

@@ -91,5 +91,31 @@ TEST(PlanJson, WithAnUnknownFactorNamesNodeAndFactor) {
               testing::HasSubstr("has no factor \"z\""));
 }
 
+TEST(PlanJson, WithCountsThatAreNoneNamesThem) {
+  const auto graph = test::small_unet(2, 8);
+  const std::string text = to_json(sample_plan(graph), *graph);
+  const auto error_with = [&](const std::string& from, const std::string& to) {
+    return error_of(replaced(text, from, to), *graph);
+  };
+  const std::string must = "; it must be a whole number, 1 or more";
+
+  EXPECT_THAT(error_with("\"workers\": 2", "\"workers\": 0"),
+              testing::HasSubstr("\"workers\" is 0" + must));
+  EXPECT_THAT(error_with("\"workers\": 2", "\"workers\": 4294967297"),
+              testing::HasSubstr("\"workers\" is 4294967297" + must));
+  EXPECT_THAT(error_with("\"ranks\": 2", "\"ranks\": -1"),
+              testing::HasSubstr("\"ranks\" is -1" + must));
+  EXPECT_THAT(error_with("\"ranks\": 2", "\"ranks\": 1.5"),
+              testing::HasSubstr("\"ranks\" is 1.5" + must));
+  EXPECT_THAT(
+      error_with(R"("parts":{"d":4})", R"("parts":{"d":-4})"),
+      testing::HasSubstr("the number of parts of factor d of node \"conv0\" (Conv) is -4" + must));
+  EXPECT_THAT(error_with(R"("parts":{"d":4})", R"("parts":{"d":2000000000})"),
+              testing::HasSubstr("factor d of node \"conv0\" (Conv) into 2000000000 parts, but its "
+                                 "extent is 8"));
+  EXPECT_THAT(error_with(R"("parts":{"d":4})", R"("parts":{"r":2})"),
+              testing::HasSubstr("it must stay whole"));
+}
+
 }  // namespace
 }  // namespace hpdlf::partition
