@@ -5,8 +5,6 @@
 namespace hpdlf::partition {
 namespace {
 
-constexpr char kUnknown = 0;
-
 bool is_data_role(char letter) { return kDataRoles.find(letter) != std::string_view::npos; }
 
 /// One letter a dimension of a graph input; only data roles are carried. Integers (labels, tokens) have no channels.
@@ -16,8 +14,8 @@ std::string input_labels(const graph::TensorType& type) {
   const bool has_channels = is_float(type.dtype) || rank == kMostNamed;
   std::string labels;
   for (const char c : graph::usual_letters(rank + (has_channels ? 0 : 1)))
-    if (c != ' ') labels += is_data_role(c) ? c : kUnknown;
-  labels.resize(static_cast<std::size_t>(rank), kUnknown);
+    if (c != ' ') labels += is_data_role(c) ? c : kNoRole;
+  labels.resize(static_cast<std::size_t>(rank), kNoRole);
   return labels;
 }
 
@@ -25,11 +23,11 @@ NodeFactors label_node(const graph::Graph& graph, const graph::Node& node,
                        std::vector<std::string>& labels) {
   NodeFactors factors{graph::tiling_rule(graph::call_of(graph, node)), {}};
   const auto& rule = factors.rule;
-  factors.roles.assign(rule.factors.size(), kUnknown);
+  factors.roles.assign(rule.factors.size(), kNoRole);
   for (std::size_t i = 0; i < rule.inputs.size(); ++i)
     for (std::size_t dim = 0; dim < rule.inputs[i].size(); ++dim) {
       const int f = rule.inputs[i][dim].factor;
-      if (f >= 0 && factors.roles[static_cast<std::size_t>(f)] == kUnknown)
+      if (f >= 0 && factors.roles[static_cast<std::size_t>(f)] == kNoRole)
         factors.roles[static_cast<std::size_t>(f)] =
             labels[static_cast<std::size_t>(node.inputs[i])][dim];
     }
@@ -38,11 +36,18 @@ NodeFactors label_node(const graph::Graph& graph, const graph::Node& node,
       if (const int f = rule.outputs[o][dim].factor; f >= 0)
         labels[static_cast<std::size_t>(node.outputs[o])][dim] =
             factors.roles[static_cast<std::size_t>(f)];
+  bool has_channels = false;
   for (std::size_t f = 0; f < rule.factors.size(); ++f) {
+    const graph::Factor& factor = rule.factors[f];
     char& role = factors.roles[f];
-    // A letter of the data on a factor that no data runs along is a coincidence (the columns `n` of a MatMul): an output channel.
-    if (role == kUnknown)
-      role = is_data_role(rule.factors[f].letter) ? 'k' : rule.factors[f].letter;
+    // A letter of the data on a factor that no data runs along is a coincidence (the columns `n` of a MatMul): an output channel. Further
+    // ones beside channels are none (the taps of a weight).
+    if (role == kNoRole && !is_data_role(factor.letter))
+      role = factor.letter;
+    else if (role == kNoRole && !has_channels)
+      role = 'k';
+    has_channels |=
+        role == 'k' && factor.kind == graph::Factor::Kind::parallel && factor.extent > 1;
   }
   return factors;
 }
@@ -70,7 +75,7 @@ std::vector<NodeFactors> factor_roles(const graph::Graph& graph) {
   for (const auto& value : graph.values()) {
     const auto rank = static_cast<std::size_t>(value.type.extents.rank());
     const bool is_data = value.role == graph::Role::input;
-    labels.push_back(is_data ? input_labels(value.type) : std::string(rank, kUnknown));
+    labels.push_back(is_data ? input_labels(value.type) : std::string(rank, kNoRole));
   }
   std::vector<NodeFactors> factors;
   for (const auto& node : graph.nodes()) factors.push_back(label_node(graph, node, labels));

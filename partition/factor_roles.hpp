@@ -15,10 +15,12 @@ namespace hpdlf::partition {
 
 /// Roles that come from the data, outermost first.
 inline constexpr std::string_view kDataRoles = "ndhwt";
+/// Of a factor that no strategy speaks of.
+inline constexpr char kNoRole = '\0';
 
 struct NodeFactors {
   graph::TilingRule rule;
-  std::vector<char> roles;  ///< [factor]; one of kDataRoles, else the rule's letter
+  std::vector<char> roles;  ///< [factor]; one of kDataRoles, else the rule's letter, or kNoRole
 
   /// The factor to cut where channels are: one along the channels of output 0 that gives no partial sums, else a summed `k` (the words
   /// of a vocabulary, whose sums are a number a token), else -1.

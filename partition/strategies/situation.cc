@@ -41,8 +41,9 @@ Situation look_at(const graph::Graph& graph, const std::vector<NodeFactors>& fac
     if (updates.count(static_cast<graph::NodeId>(n)) > 0) continue;
     for (std::size_t f = 0; f < factors[n].roles.size(); ++f) {
       const auto& factor = factors[n].rule.factors[f];
-      if (factor.kind == graph::Factor::Kind::whole) continue;
-      std::int64_t& extent = s.largest[factors[n].roles[f]];
+      const char role = factors[n].roles[f];
+      if (factor.kind == graph::Factor::Kind::whole || role == kNoRole) continue;
+      std::int64_t& extent = s.largest[role];
       extent = std::max(extent, factor.extent);
     }
   }

@@ -5,8 +5,10 @@
 #include <numeric>
 #include <set>
 
+#include "graph/autodiff.hpp"
 #include "graph/builder.hpp"
 #include "graph/op_spec.hpp"
+#include "graph/passes/pass.hpp"
 #include "partition/lower.hpp"
 #include "partition/simulator.hpp"
 #include "partition/strategies/strategy.hpp"
@@ -91,6 +93,26 @@ TEST(PlanStrategy, GivesThinNodesFewerParts) {
 
   EXPECT_EQ(parts(plan, *graph, "conv0", 'd'), 8);
   EXPECT_EQ(parts(plan, *graph, "down", 'd'), 4);
+}
+
+TEST(PlanStrategy, CutsTheChannelsOfAWeightThatIsPutTogetherAndNotItsTaps) {
+  graph::Graph g("joined");
+  graph::Builder b(g);
+  const auto x = g.add_input("x", {DType::f32, {1, 4, 6, 5, 2}});
+  const auto y = b.conv("mix", b.concat("join", {b.relu("left", x), x}),
+                        {.out_channels = 8, .kernel = {3, 3, 3}, .pads = {1, 1, 1}});
+  const auto loss = b.op("loss", "ReduceSum", {y}, {{"keepdims", std::int64_t{0}}});
+  graph::split_concat_conv(g);
+  for (const auto& [parameter, gradient] : graph::differentiate(g, loss))
+    g.fetch("d " + g.value(parameter).name, gradient);
+
+  const Plan plan = plan_for(std::make_shared<const graph::Graph>(g), "d:2 k:4", machine(1, 2));
+
+  const std::string joined = "mix.split_weight.grad_concat";
+  EXPECT_EQ(parts(plan, g, joined, 'n'), 4);
+  for (const char tap : {'d', 'h', 'w'}) EXPECT_EQ(parts(plan, g, joined, tap), 1) << tap;
+  EXPECT_EQ(parts(plan, g, "mix", 'd'), 2);
+  EXPECT_EQ(parts(plan, g, "mix", 'k'), 4);
 }
 
 TEST(PlanStrategy, CutsRowsOfAMatMulAsTheSamplesTheyAre) {
