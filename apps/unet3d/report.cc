@@ -49,6 +49,7 @@ double& column_of(train::LayerTime& layer, graph::Phase phase) {
 }
 
 void add_times(const RunReport& run, train::ReportData& report) {
+  if (run.times.empty()) return;  // resumed after its last step
   const partition::TaskGraph& tasks = *run.step.tasks;
   std::map<std::string, std::size_t> row;
   for (const auto& node : run.step.graph->nodes())

@@ -16,7 +16,7 @@ struct RunReport {
   const PlannedStep& step;
   const partition::CostModel& model;
   const UNet3dTraining& training;
-  std::vector<runtime::TaskTime> times;  ///< of one step
+  std::vector<runtime::TaskTime> times;  ///< of one step; empty: none was run
 };
 
 /// @throws Error if the file cannot be written.

@@ -9,6 +9,7 @@
 #include "apps/unet3d/training.hpp"
 #include "base/atomic_file.hpp"
 #include "base/interrupt.hpp"
+#include "base/median.hpp"
 #include "runtime/busy_meter.hpp"
 #include "runtime/memory.hpp"
 #include "runtime/trace.hpp"
@@ -128,10 +129,7 @@ class TrainCommand {
     executor.initialise();
     const std::int64_t first =
         is_new() ? 0 : resume_from(request_.resume, executor, network_name(options_, *graph));
-    HPDLF_CHECK(
-        first < options_.steps,
-        "{} has all of its {} steps behind it; nothing to do unless `train.steps` is raised",
-        path_.string(), options_.steps);
+    check_unfinished(first);
     UNet3dInference inference(session, model, options_, window,
                               data.train.front().image.extents[3]);
     predicted_peak_ = resident + runtime::memory_stats().current +
@@ -164,6 +162,15 @@ class TrainCommand {
     });
   }
 
+  /// A run that was stopped between its last step and its summary still lacks a report.
+  void check_unfinished(std::int64_t done) const {
+    HPDLF_CHECK(
+        done < options_.steps || (done == options_.steps &&
+                                  !train::says_finished(path_ / "summary.json", options_.steps)),
+        "{} has all of its {} steps behind it; nothing to do unless `train.steps` is raised",
+        path_.string(), options_.steps);
+  }
+
   /// Batches that are loaded, waiting, or read by the two steps in flight.
   std::int64_t batch_bytes(const graph::Graph& graph) const {
     const std::int64_t batches = train::LoaderOptions{}.prefetch + options_.loader_threads + 2;
@@ -187,6 +194,14 @@ class TrainCommand {
     return bytes;
   }
 
+  /// Of this process; of those before if it had no step to do.
+  static double step_ms(const UNet3dTraining& training, const train::StepLoopResult& result) {
+    if (result.steps_done > training.first_step()) return result.step_ms;
+    std::vector<double> ms;
+    for (const History::Step& step : training.history().steps) ms.push_back(step.seconds * 1e3);
+    return steady_median(std::move(ms));
+  }
+
   train::RunSummary summarise(const runtime::Session& session, const PlannedStep& step,
                               const RunFolder& folder, const UNet3dTraining& training,
                               const train::StepLoopResult& result) const {
@@ -199,7 +214,7 @@ class TrainCommand {
         .steps = result.steps_done,
         .resumed_at = training.first_step(),
         .interrupted = result.interrupted,
-        .step_ms = result.step_ms,
+        .step_ms = step_ms(training, result),
         .predicted_step_ms = step.prediction.seconds * 1e3,
         .busy = busy_->shares(),
         .submit_us_per_task =
@@ -235,8 +250,9 @@ class TrainCommand {
     const RunFolder& folder = run.folder;
     const train::RunSummary summary =
         summarise(run.session, run.step, folder, run.training, result);
-    if (is_first_) train::write_summary(summary, folder.path() / "summary.json");
+    const fs::path summary_file = folder.path() / "summary.json";
     if (result.interrupted) {
+      if (is_first_) train::write_summary(summary, summary_file);
       say(fmt::format("stopped after step {} of {}; saved. Go on with: hpdlf train --resume {}",
                       result.steps_done, options_.steps, folder.path().string()));
       return;
@@ -246,6 +262,7 @@ class TrainCommand {
     train::write_labels(folder.path() / "segmentation.nii.gz", labels);
     write_report(folder.path() / "report.html", {summary, options_, run.data, run.step, run.model,
                                                  run.training, run.executor.task_times()});
+    train::write_summary(summary, summary_file);  // last: it says that the rest is there
     print_results(summary, folder);
   }
 
@@ -266,8 +283,9 @@ class TrainCommand {
     std::string busy;
     for (const double share : s.busy)
       busy += fmt::format("{}{:.0f} %", busy.empty() ? "" : ", ", 100 * share);
-    fmt::print("workers  busy {} of a step; {:.1f} us to submit a task\n", busy,
-               s.submit_us_per_task);
+    if (s.steps > s.resumed_at)
+      fmt::print("workers  busy {} of a step; {:.1f} us to submit a task\n", busy,
+                 s.submit_us_per_task);
     fmt::print(
         "files    {}: report.html, summary.json, metrics.csv, segmentation.nii.gz, snapshots/\n",
         folder.path().string());

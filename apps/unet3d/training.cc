@@ -124,6 +124,8 @@ void UNet3dTraining::validate(std::int64_t step) {
     row.push_back({dice_column(name), v.dice[k]});
   }
   progress_.message(text + ")");
+  // A resumed run may have the row already; the predictions it has not.
+  if (!history_.validations.empty() && history_.validations.back().step == step) return;
   if (metrics_ != nullptr) metrics_->add(step, row);
   history_.validations.push_back(std::move(v));
 }

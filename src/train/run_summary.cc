@@ -36,4 +36,12 @@ void write_summary(const RunSummary& summary, const std::filesystem::path& path)
   write_file_atomically(path, to_json(summary));
 }
 
+bool says_finished(const std::filesystem::path& path, std::int64_t steps) {
+  if (!std::filesystem::exists(path)) return false;
+  const auto root =
+      nlohmann::json::parse(read_text_file(path), nullptr, /*allow_exceptions=*/false);
+  return root.is_object() && root.value("steps", nlohmann::json()) == steps &&
+         root.value("interrupted", nlohmann::json()) == false;
+}
+
 }  // namespace hpdlf::train

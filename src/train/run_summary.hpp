@@ -31,5 +31,7 @@ struct RunSummary {
 [[nodiscard]] std::string to_json(const RunSummary& summary);
 /// @throws Error.
 void write_summary(const RunSummary& summary, const std::filesystem::path& path);
+/// True if the summary at `path` is of a run that ended after `steps` updates. False if there is none, or none that can be read.
+[[nodiscard]] bool says_finished(const std::filesystem::path& path, std::int64_t steps);
 
 }  // namespace hpdlf::train

@@ -30,6 +30,7 @@ class StepLoop {
 
   StepLoopResult run() {
     executor_.set_next_step(options_.first_step);
+    if (options_.first_step == options_.steps) hooks_.validate(options_.steps);
     StepLoopResult result;
     std::int64_t step = options_.first_step;
     for (; step < options_.steps; ++step) {
@@ -37,7 +38,8 @@ class StepLoop {
       submitted_.push_back(now());
       executor_.submit(batch);
       if (step > options_.first_step) finish(step - 1);
-      const bool stop = hooks_.stop_requested();
+      // In the last step it comes too late: all updates are done, and the run ends as usual.
+      const bool stop = hooks_.stop_requested() && step + 1 < options_.steps;
       if (stop || is_due(step + 1, options_.validate_every) ||
           is_due(step + 1, options_.snapshot_every)) {
         finish(step);

@@ -12,7 +12,7 @@
 namespace hpdlf::train {
 
 struct StepLoopOptions {
-  std::int64_t first_step = 0;      ///< > 0 when resumed
+  std::int64_t first_step = 0;      ///< > 0 when resumed; `steps`: only validation is left
   std::int64_t steps = 200;         ///< the schedule's length; the loop ends after step `steps` - 1
   std::int64_t validate_every = 0;  ///< steps; 0: only at the end
   std::int64_t snapshot_every = 0;  ///< steps; 0: only at the end
@@ -43,7 +43,7 @@ class StepLoopHooks {
   /// Called once something is not finite: sets parameters and state to those saved last, or to the initial ones.
   /// @returns the updates they have seen; inputs() is asked for that step next.
   virtual std::int64_t restore() = 0;
-  /// True once the user asked to stop; the ranks agree on it.
+  /// True once the user asked to stop; the ranks agree on it. In the last step it changes nothing.
   virtual bool stop_requested() = 0;
 };
 

@@ -13,10 +13,14 @@ import unittest
 from pathlib import Path
 
 from program import HPDLF
-from workspace import AFFINE, Workspace, image_at, label_at, read_header, write_nifti
+from workspace import AFFINE, Workspace, image_at, label_at, read_header, read_voxels, write_nifti
 
 SOURCE = Path(sys.argv[2])
 COLIN27 = Path("/usr/share/mricron/templates/ch2.nii.gz")
+
+
+def drawn_lines(report):
+    return re.findall(r'<(?:path|polyline)[^>]* (?:d|points)="([^"]*)"', report.read_text())
 
 
 class Training(Workspace):
@@ -108,10 +112,9 @@ class Training(Workspace):
         self.assertEqual(sorted(set(steps)), list(range(1, 13)))
         summary = json.loads((self.path / "runs/cut/summary.json").read_text())
         self.assertIn(summary["resumed_at"], (4, 8))
-        whole, cut = ((self.path / "runs" / run / "report.html").read_text() for run in ("whole", "cut"))
-        lines = re.compile(r'<(?:path|polyline)[^>]* (?:d|points)="([^"]*)"')
-        self.assertGreater(len(lines.findall(whole)), 3)
-        self.assertEqual(lines.findall(whole), lines.findall(cut), "the curves show the whole history")
+        whole, cut = (drawn_lines(self.path / "runs" / run / "report.html") for run in ("whole", "cut"))
+        self.assertGreater(len(whole), 3)
+        self.assertEqual(whole, cut, "the curves show the whole history")
 
     def test_saves_on_interrupt_and_says_how_to_go_on(self):
         process = subprocess.Popen([HPDLF, "train", "small.toml", "--set", "train.steps=100000", "--set", "run.name=long"],
@@ -126,6 +129,27 @@ class Training(Workspace):
         self.assertIn("hpdlf train --resume runs/long", out)
         steps = json.loads((self.path / "runs/long/summary.json").read_text())["steps"]
         self.hpdlf("train", "--resume", "runs/long", "--quiet", "--set", f"train.steps={steps + 3}")
+
+    def test_makes_the_report_that_a_stop_after_the_last_step_prevented(self):
+        self.train()
+        run = self.path / "runs/run"
+        self.fails("train", "--resume", "runs/run", say=["has all of its 8 steps behind it", "train.steps"])
+        segmentation, rows = read_voxels(run / "segmentation.nii.gz"), (run / "metrics.csv").read_text()
+        curves = drawn_lines(run / "report.html")
+
+        for kept in (rows, rows[: rows.rindex("\n", 0, -1) + 1]):  # stopped after the last validation, and before
+            (run / "metrics.csv").write_text(kept)
+            for name in ("summary.json", "segmentation.nii.gz", "report.html"):
+                (run / name).unlink()
+            self.hpdlf("train", "--resume", "runs/run", "--quiet")
+
+            self.assertEqual((run / "metrics.csv").read_text(), rows)
+            self.assertEqual(read_voxels(run / "segmentation.nii.gz"), segmentation)
+            self.assertEqual(drawn_lines(run / "report.html"), curves)
+            self.assertIn("data:image/png;base64,", (run / "report.html").read_text())
+            summary = json.loads((run / "summary.json").read_text())
+            self.assertEqual((summary["steps"], summary["resumed_at"], summary["interrupted"]), (8, 8, False))
+            self.assertGreater(summary["step_ms"], 0)
 
     def test_resumes_and_predicts_with_another_patch_and_batch(self):
         self.train("data.patch=16,16,16")

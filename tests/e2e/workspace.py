@@ -35,6 +35,10 @@ def read_header(path):
     return struct.unpack_from("<8h", data, 40)[1:4], tuple(struct.unpack_from("<4f", data, 280 + 16 * r) for r in range(3))
 
 
+def read_voxels(path):
+    return gzip.decompress(Path(path).read_bytes())[352:]
+
+
 def in_ball(x, y, z, centre, radius):
     return (x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2 < radius**2
 

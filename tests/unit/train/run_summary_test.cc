@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "base/atomic_file.hpp"
+#include "support/temp_folder.hpp"
+
 namespace hpdlf::train {
 namespace {
 
@@ -52,6 +55,24 @@ TEST(RunSummary, HoldsAllFieldsAndStaysJsonWithNonFiniteNumbers) {
   EXPECT_EQ(json.at("plan"), "d:4");
   EXPECT_EQ(json.at("machine"), "m");
   EXPECT_EQ(json.at("network"), "n");
+}
+
+TEST(RunSummary, SaysWhetherTheRunIsFinished) {
+  const test::TempFolder folder;
+  const auto path = folder / "summary.json";
+  EXPECT_FALSE(says_finished(path, 200)) << "there is none";
+
+  write_summary({.steps = 200}, path);
+  EXPECT_TRUE(says_finished(path, 200));
+  EXPECT_FALSE(says_finished(path, 300));
+
+  write_summary({.steps = 200, .interrupted = true}, path);
+  EXPECT_FALSE(says_finished(path, 200));
+
+  for (const char* text : {"", "{\"steps\": 200", "{\"steps\": 200}", "[]"}) {
+    write_file_atomically(path, std::string_view(text));
+    EXPECT_FALSE(says_finished(path, 200)) << text;
+  }
 }
 
 }  // namespace

@@ -53,7 +53,7 @@ class Hooks : public StepLoopHooks {
     return {{graph_.find("x"), x}, {graph_.find("labels"), labels}};
   }
   void on_step(const StepReport& report) override { losses.push_back(report.loss); }
-  void validate(std::int64_t) override {}
+  void validate(std::int64_t step) override { validated.push_back(step); }
   bool save(std::int64_t step) override {
     if (refuses_to_save) return false;
     saved_step = step;
@@ -70,6 +70,7 @@ class Hooks : public StepLoopHooks {
   bool stop_requested() override { return asks_to_stop; }
 
   std::vector<std::int64_t> asked;  ///< since the beginning or the last restore()
+  std::vector<std::int64_t> validated;
   std::vector<double> losses;
   std::int64_t saved_step = 0;
   bool asks_to_stop = false, refuses_to_save = false;
@@ -93,9 +94,10 @@ class StepLoopTest : public test::RuntimeFixture {
     executor_->initialise();
     hooks_ = std::make_unique<Hooks>(*executor_, std::move(input));
   }
-  StepLoopResult run(double rate, std::int64_t snapshot_every) {
+  StepLoopResult run(double rate, std::int64_t snapshot_every, std::int64_t first_step = 0) {
     return run_steps(*executor_, *hooks_,
-                     {.steps = kSteps,
+                     {.first_step = first_step,
+                      .steps = kSteps,
                       .snapshot_every = snapshot_every,
                       .schedule = {.name = "constant", .peak = rate}});
   }
@@ -126,6 +128,45 @@ TEST_F(StepLoopTest, RunsEveryStepAndSavesAtTheEnd) {
   EXPECT_EQ(result.steps_done, kSteps);
   EXPECT_EQ(hooks_->losses.size(), static_cast<std::size_t>(kSteps));
   EXPECT_EQ(hooks_->saved_step, kSteps);
+}
+
+TEST_F(StepLoopTest, SavesButDoesNotValidateWhereItIsStopped) {
+  start([this](std::int64_t step) {
+    hooks_->asks_to_stop = step == 3;
+    return ordinary(step);
+  });
+
+  const StepLoopResult result = run(0.1, 0);
+
+  EXPECT_TRUE(result.interrupted);
+  EXPECT_EQ(result.steps_done, 4);
+  EXPECT_EQ(hooks_->saved_step, 4);
+  EXPECT_THAT(hooks_->validated, ElementsAre());
+}
+
+TEST_F(StepLoopTest, IsFinishedIfStoppedInTheLastStep) {
+  start([this](std::int64_t step) {
+    hooks_->asks_to_stop = step == kSteps - 1;
+    return ordinary(step);
+  });
+
+  const StepLoopResult result = run(0.1, 0);
+
+  EXPECT_FALSE(result.interrupted);
+  EXPECT_EQ(result.steps_done, kSteps);
+  EXPECT_EQ(hooks_->saved_step, kSteps);
+  EXPECT_THAT(hooks_->validated, ElementsAre(kSteps));
+}
+
+TEST_F(StepLoopTest, OnlyValidatesWhereAllStepsAreDone) {
+  start(ordinary);
+
+  const StepLoopResult result = run(0.1, 0, kSteps);
+
+  EXPECT_EQ(result.steps_done, kSteps);
+  EXPECT_EQ(result.step_ms, 0);
+  EXPECT_THAT(hooks_->asked, ElementsAre());
+  EXPECT_THAT(hooks_->validated, ElementsAre(kSteps));
 }
 
 TEST_F(StepLoopTest, NamesTheLayerWhoseForwardOverflowed) {
