@@ -106,8 +106,8 @@ void UNet3dTraining::on_step(const train::StepReport& r) {
 }
 
 void UNet3dTraining::validate(std::int64_t step) {
+  parts_.inference.load(parts_.executor);  // also for the file that is segmented at the end
   if (parts_.data.validation.empty()) return;
-  parts_.inference.load(parts_.executor);
   Validation v{.step = step, .dice = std::vector<double>(parts_.options.data.classes.size() - 1)};
   predictions_.clear();
   for (const auto& c : parts_.data.validation) {

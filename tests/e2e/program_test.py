@@ -160,6 +160,15 @@ class Training(Workspace):
         self.assertEqual(json.loads((self.path / "runs/run/summary.json").read_text())["steps"], 10)
         self.assertEqual(read_header(self.path / "out.nii.gz")[0], self.EXTENTS)
 
+    def test_segments_with_what_it_learned_without_a_validation_case(self):
+        config = (self.path / "small.toml").read_text()
+        (self.path / "small.toml").write_text(re.sub(r"validation_(images|labels) = .*\n", "", config))
+        self.train()
+
+        self.hpdlf("predict", "runs/run", "image.nii.gz", "-o", "out.nii.gz")
+
+        self.assertEqual(read_voxels(self.path / "runs/run/segmentation.nii.gz"), read_voxels(self.path / "out.nii.gz"))
+
     def test_predicts_other_sizes(self):
         self.train()
         write_nifti(self.path / "other.nii.gz", (31, 19, 40), image_at)
