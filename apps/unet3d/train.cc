@@ -74,16 +74,24 @@ class TrainCommand {
   [[nodiscard]] bool is_new() const { return request_.resume.empty(); }
   [[nodiscard]] fs::path trace_folder() const { return path_ / "trace"; }
 
+  /// Destroying one waits for the other ranks: they outlive an error until it was said.
+  struct Executors {
+    std::optional<runtime::Executor> training;
+    std::optional<UNet3dInference> inference;
+  };
+
   /// The part with StarPU running; its traces are complete once it has ended.
   int run(const train::VolumeDataset& data, const Extents& window) {
     runtime::Session session(
         {.cpu_workers = options_.workers > 0 ? static_cast<int>(options_.workers) : -1,
          .scheduler = options_.scheduler,
          .trace_dir = request_.trace ? trace_folder().string() : ""});
-    return or_end_all_ranks(session, [&] { return run(session, data, window); });
+    is_first_ = session.rank() == 0;
+    Executors executors;
+    return or_end_all_ranks(session, [&] { return run(session, executors, data, window); });
   }
 
-  /// With several ranks an error ends all of them, and must do so while the executors live: destroying one waits for the others.
+  /// With several ranks an error ends all of them, and must do so while the executors live.
   template <class Work>
   static int or_end_all_ranks(runtime::Session& session, const Work& work) {
     try {
@@ -93,7 +101,7 @@ class TrainCommand {
       if (session.rank() == 0) fmt::print(stderr, "error: {}\n", e.what());
       session.barrier();  // nobody ends the first rank before it has spoken
       session.abort_all(1);
-    } catch (const Error& e) {
+    } catch (const std::exception& e) {
       if (session.ranks() == 1) throw;
       fmt::print(stderr, "error on rank {}: {}\n", session.rank(), e.what());
       session.abort_all(1);
@@ -104,8 +112,8 @@ class TrainCommand {
     if (is_first_ && !request_.quiet) fmt::print("{}\n", text), std::fflush(stdout);
   }
 
-  int run(runtime::Session& session, const train::VolumeDataset& data, const Extents& window) {
-    is_first_ = session.rank() == 0;
+  int run(runtime::Session& session, Executors& executors, const train::VolumeDataset& data,
+          const Extents& window) {
     say("data     " + describe_data(data, window));
     const partition::CostModel model = measured_model(session, options_.memory_gib);
     const auto graph = training_graph(options_, data, window, model);
@@ -115,23 +123,16 @@ class TrainCommand {
     say(fmt::format("network  {}; {:.1f} GFLOP a step", network_name(options_, *graph),
                     step_flops(*step.graph) * 1e-9));
     const InterruptGuard interrupt;
-    runtime::ChromeTrace trace(step.tasks, session.rank());
     busy_.emplace(session.cpu_workers());
-    runtime::Executor executor(
-        session, step.tasks, model,
-        {.seed = static_cast<std::uint64_t>(options_.seed),
-         .record_times = true,
-         .on_times = [&](std::int64_t number, std::span<const runtime::TaskTime> times) {
-           busy_->add_step(times);
-           own_tasks_ = times.size();
-           if (request_.trace) trace.add_step(number, times);
-         }});
+    if (request_.trace) trace_.emplace(step.tasks, session.rank());
+    runtime::Executor& executor =
+        executors.training.emplace(session, step.tasks, model, executor_options());
     executor.initialise();
     const std::int64_t first =
         is_new() ? 0 : resume_from(request_.resume, executor, network_name(options_, *graph));
     check_unfinished(first);
-    UNet3dInference inference(session, model, options_, window,
-                              data.train.front().image.extents[3]);
+    UNet3dInference& inference = executors.inference.emplace(session, model, options_, window,
+                                                             data.train.front().image.extents[3]);
     predicted_peak_ = resident + runtime::memory_stats().current +
                       transient_bytes(step, session.rank()) + batch_bytes(*graph) +
                       validation_bytes(data, inference) + (is_first_ ? snapshot_bytes(*graph) : 0);
@@ -146,20 +147,30 @@ class TrainCommand {
     UNet3dTraining training(
         {session, options_, data, step, folder, executor, inference, config_text, request_.quiet},
         window, first);
-    return or_end_all_ranks(session, [&] {
-      const train::StepLoopResult result =
-          train::run_steps(executor, training,
-                           {.first_step = first,
-                            .steps = options_.steps,
-                            .validate_every = options_.validate_every,
-                            .snapshot_every = options_.snapshot_every,
-                            .schedule = options_.schedule});
-      training.finish_saving();
-      finish({session, data, step, model, folder, executor, inference, training}, result);
-      if (request_.trace && is_first_) trace.write(trace_folder() / "trace.json");
-      session.barrier();
-      return result.interrupted ? kInterruptedExitCode : 0;
-    });
+    const train::StepLoopResult result = train::run_steps(executor, training, loop_options(first));
+    training.finish_saving();
+    finish({session, data, step, model, folder, executor, inference, training}, result);
+    if (request_.trace && is_first_) trace_->write(trace_folder() / "trace.json");
+    session.barrier();
+    return result.interrupted ? kInterruptedExitCode : 0;
+  }
+
+  runtime::ExecutorOptions executor_options() {
+    return {.seed = static_cast<std::uint64_t>(options_.seed),
+            .record_times = true,
+            .on_times = [this](std::int64_t number, std::span<const runtime::TaskTime> times) {
+              busy_->add_step(times);
+              own_tasks_ = times.size();
+              if (trace_) trace_->add_step(number, times);
+            }};
+  }
+
+  train::StepLoopOptions loop_options(std::int64_t first) const {
+    return {.first_step = first,
+            .steps = options_.steps,
+            .validate_every = options_.validate_every,
+            .snapshot_every = options_.snapshot_every,
+            .schedule = options_.schedule};
   }
 
   /// A run that was stopped between its last step and its summary still lacks a report.
@@ -297,8 +308,9 @@ class TrainCommand {
   fs::path path_;  ///< of the run
   Clock::time_point start_ = Clock::now();
   std::int64_t predicted_peak_ = 0;
-  std::optional<runtime::BusyMeter> busy_;  ///< this rank's workers in the training steps
-  std::size_t own_tasks_ = 0;               ///< tasks of this rank in a step
+  std::optional<runtime::BusyMeter> busy_;     ///< this rank's workers in the training steps
+  std::optional<runtime::ChromeTrace> trace_;  ///< of this rank, if asked for
+  std::size_t own_tasks_ = 0;                  ///< tasks of this rank in a step
   bool is_first_ = true;
 };
 

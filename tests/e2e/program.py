@@ -11,6 +11,8 @@ HPDLF = sys.argv[1]
 
 
 class Program(unittest.TestCase):
+    LAUNCHER = ()  # what the program is started by
+
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
         self.path = Path(self.folder.name)
@@ -19,7 +21,7 @@ class Program(unittest.TestCase):
         self.folder.cleanup()
 
     def hpdlf(self, *arguments, ok=True, environment=None):
-        result = subprocess.run([HPDLF, *map(str, arguments)], cwd=self.path, capture_output=True, text=True, timeout=240,
+        result = subprocess.run([*self.LAUNCHER, HPDLF, *map(str, arguments)], cwd=self.path, capture_output=True, text=True, timeout=240,
                                 env=os.environ | (environment or {}))
         self.assertEqual(result.returncode == 0, ok, f"{arguments}: {result.returncode}\n{result.stdout}\n{result.stderr}")
         return result

@@ -1,0 +1,26 @@
+"""The program on two ranks: what they share, and what is said when one of them ends.
+
+usage: HPDLF_MPIEXEC=mpirun ranks_test.py HPDLF SOURCE_DIR [unittest arguments]       standard library only
+"""
+import os
+import sys
+import unittest
+
+from workspace import Workspace
+
+
+class Ranks(Workspace):
+    LAUNCHER = (os.environ.get("HPDLF_MPIEXEC", "mpirun"), "-n", "2", "--oversubscribe", "--bind-to", "none")
+
+    def test_say_what_is_wrong_before_the_first_step(self):
+        self.train("train.steps=2")
+
+        said = self.hpdlf("train", "--resume", "runs/run", "--set", "network.filters=8,16", "--set", "train.steps=3", ok=False).stderr
+
+        self.assertRegex(said, r'(?m)^error on rank [01]: .*parameter "inp.0.0.weight" is f32\[4,3,3,3,1\], but f32\[8,3,3,3,1\] is expected')
+        self.assertIn("hint: use the [network]", said)
+        self.assertNotIn("outside the task graph", said)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=2)
