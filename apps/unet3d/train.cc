@@ -64,9 +64,12 @@ class TrainCommand {
     const train::VolumeDataset data = train::load_volumes(options_.data);
     const Extents window = window_extents(options_, data.train);
     const int code = run(data, window);
-    if (request_.trace)
+    if (request_.trace) {
+      const std::string paje = runtime::Session::from_first_rank(
+          [&] { return runtime::convert_fxt(trace_folder()).string(); });
       say(fmt::format("traces   {}: trace.json, paje.trace (docs/tracing.md)",
-                      runtime::convert_fxt(trace_folder()).parent_path().string()));
+                      fs::path(paje).parent_path().string()));
+    }
     return code;
   }
 

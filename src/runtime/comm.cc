@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <exception>
 
 #include "base/error.hpp"
 
@@ -49,6 +50,8 @@ MPI_Comm control = MPI_COMM_NULL;
 
 void start_mpi() {
   if (control != MPI_COMM_NULL) return;
+  // Polling for messages gives way to the workers; what the user set stays.
+  if (read_launch().local_ranks > 1) setenv("OMPI_MCA_mpi_yield_when_idle", "1", /*overwrite=*/0);
   int level = 0;
   check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &level), "MPI_Init_thread");
   if (level < MPI_THREAD_MULTIPLE)
@@ -57,6 +60,14 @@ void start_mpi() {
         "needs");
   check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &control), "MPI_Comm_dup");
   std::atexit([] { MPI_Finalize(); });
+}
+
+/// Makes `text` what it is on the first rank.
+void broadcast(std::string& text) {
+  std::uint64_t size = text.size();
+  check_mpi(MPI_Bcast(&size, 1, MPI_UINT64_T, 0, control), "MPI_Bcast");
+  text.resize(size);
+  check_mpi(MPI_Bcast(text.data(), static_cast<int>(size), MPI_CHAR, 0, control), "MPI_Bcast");
 }
 
 }  // namespace
@@ -88,6 +99,28 @@ Comm::~Comm() {
     starpu_mpi_shutdown();
   else
     starpu_shutdown();
+}
+
+std::string Comm::from_first_rank(const std::function<std::string()>& make) {
+  if (!read_launch().mpi) return make();
+  start_mpi();
+  check_mpi(MPI_Barrier(control), "MPI_Barrier");
+  int rank = 0;
+  check_mpi(MPI_Comm_rank(control, &rank), "MPI_Comm_rank");
+  std::string text;
+  std::string error;
+  std::exception_ptr failure;
+  try {
+    if (rank == 0) text = make();
+  } catch (const std::exception& e) {
+    failure = std::current_exception();
+    error = e.what();
+  }
+  broadcast(text);
+  broadcast(error);
+  if (failure) std::rethrow_exception(failure);
+  if (!error.empty()) throw Error(error);
+  return text;
 }
 
 void Comm::barrier() {
@@ -154,6 +187,7 @@ Comm::Comm(starpu_conf& conf, bool with_mpi) {
   if (const int code = starpu_init(&conf); code != 0) starpu_refused(code);
 }
 Comm::~Comm() { starpu_shutdown(); }
+std::string Comm::from_first_rank(const std::function<std::string()>& make) { return make(); }
 void Comm::barrier() {}
 void Comm::abort(int exit_code) { std::_Exit(exit_code); }
 std::int64_t Comm::allocate_tags(std::int64_t) { return -1; }

@@ -6,6 +6,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <starpu.h>
 #include <string>
@@ -30,6 +31,9 @@ class Comm {
   ~Comm();
   Comm(const Comm&) = delete;
   Comm& operator=(const Comm&) = delete;
+
+  /// Session::from_first_rank(). Starts MPI if a launcher started this process.
+  [[nodiscard]] static std::string from_first_rank(const std::function<std::string()>& make);
 
   [[nodiscard]] int rank() const { return rank_; }
   [[nodiscard]] int ranks() const { return ranks_; }

@@ -50,11 +50,7 @@ void set_environment_defaults(const Launch& launch, int workers) {
   const bool shares_cores = launch.local_ranks > 1 || workers > available_cores();
   // Bound workers that share a core would be stuck to it while another is idle; and StarPU binds to any core of the machine.
   if (shares_cores || has_own_cores()) set_default("STARPU_WORKERS_NOBIND", "1");
-  if (!launch.mpi) return;
-  set_default("STARPU_MPI_NOBIND", "1");
-  if (shares_cores)
-    set_default("OMPI_MCA_mpi_yield_when_idle",
-                "1");  // polling for messages gives way to the workers
+  if (launch.mpi) set_default("STARPU_MPI_NOBIND", "1");
 }
 
 /// Has StarPU write its FxT trace to `dir` from start to shutdown.
@@ -183,6 +179,9 @@ bool Session::any(bool value) {
   std::byte byte{value ? std::uint8_t{1} : std::uint8_t{0}};
   impl_->comm->combine({&byte, 1}, -1);
   return byte != std::byte{0};
+}
+std::string Session::from_first_rank(const std::function<std::string()>& make) {
+  return Comm::from_first_rank(make);
 }
 
 RuntimeReport runtime_report() {

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -39,6 +40,9 @@ class Session {
   void barrier();
   /// True on every rank if `value` is true on any: what ranks must decide alike. Blocks until all ranks ask.
   [[nodiscard]] bool any(bool value);
+  /// What `make` gives on the first rank, on all: only there it is called, once all ranks are here. Needs no session: it may choose
+  /// what one is started with, or use what all have left. @throws on every rank what `make` throws.
+  [[nodiscard]] static std::string from_first_rank(const std::function<std::string()>& make);
 
   struct Impl;
   /// For the runtime's own files.

@@ -3,6 +3,7 @@
 usage: HPDLF_MPIEXEC=mpirun ranks_test.py HPDLF SOURCE_DIR [unittest arguments]       standard library only
 """
 import os
+import re
 import sys
 import unittest
 
@@ -20,6 +21,14 @@ class Ranks(Workspace):
         self.assertRegex(said, r'(?m)^error on rank [01]: .*parameter "inp.0.0.weight" is f32\[4,3,3,3,1\], but f32\[8,3,3,3,1\] is expected')
         self.assertIn("hint: use the [network]", said)
         self.assertNotIn("outside the task graph", said)
+
+    def test_leave_one_trace_of_all(self):
+        self.hpdlf("train", "small.toml", "--quiet", "--trace", "--set", "train.steps=2", "--set", "run.name=traced")
+
+        trace = self.path / "runs/traced/trace"
+        self.assertEqual(len(list(trace.glob("prof_file_*"))), 2)
+        ranks = re.findall(r"\t(\S*)w\d+\tWS\t", (trace / "paje.trace").read_text())  # of the workers whose states change
+        self.assertEqual(len(set(ranks)), 2, set(ranks))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@
 #include "runtime/executor.hpp"
 #include "support/executor_runs.hpp"
 #include "support/hand_task_graph.hpp"
+#include "support/message_of.hpp"
 #include "unit/partition/small_nets.hpp"
 
 namespace hpdlf::test {
@@ -85,6 +86,27 @@ TEST_F(RanksTest, AreToldTheTimesThatTheFirstMeasures) {
   EXPECT_GT(mine, 0);
   EXPECT_EQ(std::filesystem::exists(file), is_first) << "only the first rank keeps them";
   std::filesystem::remove(file);
+}
+
+TEST_F(RanksTest, AreGivenWhatTheFirstMakes) {
+  const int rank = session().rank();
+  int calls = 0;
+
+  const std::string text = runtime::Session::from_first_rank([&] {
+    ++calls;
+    return fmt::format("made by {}", rank);
+  });
+
+  EXPECT_EQ(text, "made by 0");
+  EXPECT_EQ(calls, rank == 0 ? 1 : 0);
+  EXPECT_EQ(runtime::Session::from_first_rank([] { return std::string(); }), "");
+}
+
+TEST_F(RanksTest, AllFailWhereTheFirstDoes) {
+  const auto fail = []() -> std::string { throw Error("the first failed", "help it"); };
+
+  EXPECT_EQ(message_of([&] { (void)runtime::Session::from_first_rank(fail); }),
+            "the first failed\n  hint: help it");
 }
 
 /// A parameter in one tile a rank; each step adds the tile of the rank before (a ring of transfers).
