@@ -2,10 +2,12 @@
 #include <algorithm>
 #include <chrono>
 #include <fmt/format.h>
+#include <memory>
 #include <optional>
 
 #include "apps/unet3d/network.hpp"
 #include "apps/unet3d/report.hpp"
+#include "apps/unet3d/run_folder.hpp"
 #include "apps/unet3d/training.hpp"
 #include "base/atomic_file.hpp"
 #include "base/interrupt.hpp"
@@ -35,15 +37,6 @@ Config open_config(const TrainRequest& request) {
   return Config::from_text(config_of(snapshot), request.resume / "config.toml", request.overrides);
 }
 
-/// A snapshot may be named for --resume; the run is the folder that holds `snapshots`.
-fs::path run_folder_of(const fs::path& path) {
-  for (fs::path p = fs::absolute(path).lexically_normal(); p.has_relative_path();
-       p = p.parent_path())
-    if (fs::exists(p / "snapshots")) return p;
-  throw Error(fmt::format("{} is no run: it holds no snapshots", path.string()),
-              "runs are the folders in runs/");
-}
-
 std::string describe_data(const train::VolumeDataset& data, const Extents& window) {
   const auto& e = data.train.front().image.extents;
   return fmt::format(
@@ -56,13 +49,12 @@ std::string describe_data(const train::VolumeDataset& data, const Extents& windo
 class TrainCommand {
  public:
   explicit TrainCommand(const TrainRequest& request)
-      : request_(request), config_(open_config(request)), options_(read_options(config_)) {
-    path_ = is_new() ? choose_run_folder(options_) : run_folder_of(request.resume);
-  }
+      : request_(request), config_(open_config(request)), options_(read_options(config_)) {}
 
   int run() {
     const train::VolumeDataset data = train::load_volumes(options_.data);
     const Extents window = window_extents(options_, data.train);
+    path_ = runtime::Session::from_first_rank([&] { return open_folder(); });
     const int code = run(data, window);
     if (request_.trace) {
       const std::string paje = runtime::Session::from_first_rank(
@@ -76,6 +68,12 @@ class TrainCommand {
  private:
   [[nodiscard]] bool is_new() const { return request_.resume.empty(); }
   [[nodiscard]] fs::path trace_folder() const { return path_ / "trace"; }
+
+  std::string open_folder() {
+    folder_ = is_new() ? std::make_unique<RunFolder>(options_)
+                       : std::make_unique<RunFolder>(options_, request_.resume);
+    return folder_->path().string();
+  }
 
   /// Destroying one waits for the other ranks: they outlive an error until it was said.
   struct Executors {
@@ -96,7 +94,7 @@ class TrainCommand {
 
   /// With several ranks an error ends all of them, and must do so while the executors live.
   template <class Work>
-  static int or_end_all_ranks(runtime::Session& session, const Work& work) {
+  int or_end_all_ranks(runtime::Session& session, const Work& work) {
     try {
       return work();
     } catch (const train::NonFiniteError& e) {
@@ -107,6 +105,7 @@ class TrainCommand {
     } catch (const std::exception& e) {
       if (session.ranks() == 1) throw;
       fmt::print(stderr, "error on rank {}: {}\n", session.rank(), e.what());
+      folder_.reset();  // if nothing is in it yet, it goes
       session.abort_all(1);
     }
   }
@@ -141,21 +140,24 @@ class TrainCommand {
                       validation_bytes(data, inference) + (is_first_ ? snapshot_bytes(*graph) : 0);
     say(fmt::format("plan     {}; {:.0f} MiB with the program", step.plan.reason,
                     mib(predicted_peak_)));
-    const RunFolder folder(path_, is_new(), is_first_);
     const std::string config_text = config_.effective_toml();
-    if (is_first_) {
-      write_file_atomically(folder.path() / "config.toml", config_text);
-      write_file_atomically(folder.path() / "plan.json", to_json(step.plan, *step.graph));
-    }
-    UNet3dTraining training(
-        {session, options_, data, step, folder, executor, inference, config_text, request_.quiet},
-        window, first);
+    train::SnapshotStore* store = is_first_ ? &begin_writing(config_text, step) : nullptr;
+    UNet3dTraining training({session, options_, data, step, path_, store, executor, inference,
+                             config_text, request_.quiet},
+                            window, first);
     const train::StepLoopResult result = train::run_steps(executor, training, loop_options(first));
     training.finish_saving();
-    finish({session, data, step, model, folder, executor, inference, training}, result);
+    finish({session, data, step, model, executor, inference, training}, result);
     if (request_.trace && is_first_) trace_->write(trace_folder() / "trace.json");
     session.barrier();
     return result.interrupted ? kInterruptedExitCode : 0;
+  }
+
+  train::SnapshotStore& begin_writing(const std::string& config_text, const PlannedStep& step) {
+    train::SnapshotStore& store = folder_->lock();
+    write_file_atomically(path_ / "config.toml", config_text);
+    write_file_atomically(path_ / "plan.json", to_json(step.plan, *step.graph));
+    return store;
   }
 
   runtime::ExecutorOptions executor_options() {
@@ -217,11 +219,11 @@ class TrainCommand {
   }
 
   train::RunSummary summarise(const runtime::Session& session, const PlannedStep& step,
-                              const RunFolder& folder, const UNet3dTraining& training,
+                              const UNet3dTraining& training,
                               const train::StepLoopResult& result) const {
     const History& history = training.history();
     train::RunSummary s{
-        .name = folder.path().filename().string(),
+        .name = path_.filename().string(),
         .network = network_name(options_, *step.graph),
         .plan = step.plan.reason,
         .machine = step.plan.machine,
@@ -254,30 +256,27 @@ class TrainCommand {
     const train::VolumeDataset& data;
     const PlannedStep& step;
     const partition::CostModel& model;
-    const RunFolder& folder;
     runtime::Executor& executor;
     UNet3dInference& inference;
     const UNet3dTraining& training;
   };
 
   void finish(const Parts& run, const train::StepLoopResult& result) const {
-    const RunFolder& folder = run.folder;
-    const train::RunSummary summary =
-        summarise(run.session, run.step, folder, run.training, result);
-    const fs::path summary_file = folder.path() / "summary.json";
+    const train::RunSummary summary = summarise(run.session, run.step, run.training, result);
+    const fs::path summary_file = path_ / "summary.json";
     if (result.interrupted) {
       if (is_first_) train::write_summary(summary, summary_file);
       say(fmt::format("stopped after step {} of {}; saved. Go on with: hpdlf train --resume {}",
-                      result.steps_done, options_.steps, folder.path().string()));
+                      result.steps_done, options_.steps, path_.string()));
       return;
     }
     const train::LabelVolume labels = segment_file(run.inference, options_, image_to_segment());
     if (!is_first_) return;
-    train::write_labels(folder.path() / "segmentation.nii.gz", labels);
-    write_report(folder.path() / "report.html", {summary, options_, run.data, run.step, run.model,
-                                                 run.training, run.executor.task_times()});
+    train::write_labels(path_ / "segmentation.nii.gz", labels);
+    write_report(path_ / "report.html", {summary, options_, run.data, run.step, run.model,
+                                         run.training, run.executor.task_times()});
     train::write_summary(summary, summary_file);  // last: it says that the rest is there
-    print_results(summary, folder);
+    print_results(summary);
   }
 
   /// The file whose segmentation lies in the run's folder: a held-out one where there is one.
@@ -287,7 +286,7 @@ class TrainCommand {
         o.split == "files" && !o.validation_images.empty() ? o.validation_images : o.train_images);
   }
 
-  void print_results(const train::RunSummary& s, const RunFolder& folder) const {
+  void print_results(const train::RunSummary& s) const {
     if (!s.dice.empty()) fmt::print("\nheld-out Dice {:.3f}\n", s.mean_dice);
     for (const auto& [name, value] : s.dice) fmt::print("  {:<24} {:.3f}\n", name, value);
     fmt::print(
@@ -302,13 +301,14 @@ class TrainCommand {
                  s.submit_us_per_task);
     fmt::print(
         "files    {}: report.html, summary.json, metrics.csv, segmentation.nii.gz, snapshots/\n",
-        folder.path().string());
+        path_.string());
   }
 
   TrainRequest request_;
   Config config_;
   UNet3dAppOptions options_;
-  fs::path path_;  ///< of the run
+  fs::path path_;                      ///< of the run
+  std::unique_ptr<RunFolder> folder_;  ///< at path_, on the first rank
   Clock::time_point start_ = Clock::now();
   std::int64_t predicted_peak_ = 0;
   std::optional<runtime::BusyMeter> busy_;     ///< this rank's workers in the training steps

@@ -1,10 +1,6 @@
 #include "apps/unet3d/training.hpp"
 
-#include <ctime>
-#include <fmt/chrono.h>
-
 #include "apps/unet3d/network.hpp"
-#include "base/atomic_file.hpp"
 #include "base/finite.hpp"
 #include "base/hash.hpp"
 #include "base/interrupt.hpp"
@@ -27,52 +23,27 @@ train::LoaderOptions loader_options(const UNet3dAppOptions& o, const Extents& wi
           .threads = static_cast<int>(o.loader_threads)};
 }
 
-std::string fresh_name() {
-  return fmt::format("unet3d-{:%Y%m%d-%H%M%S}", fmt::localtime(std::time(nullptr)));
-}
-
 }  // namespace
 
 bool is_kept(const graph::Value& value) {
   return value.role == graph::Role::parameter || value.role == graph::Role::state;
 }
 
-fs::path choose_run_folder(const UNet3dAppOptions& options) {
-  if (!options.run_name.empty()) return fs::path(options.run_folder) / options.run_name;
-  const std::string name = fresh_name();
-  fs::path path = fs::path(options.run_folder) / name;
-  for (int i = 2; fs::exists(path); ++i)  // two runs within a second
-    path = fs::path(options.run_folder) / fmt::format("{}-{}", name, i);
-  return path;
-}
-
-RunFolder::RunFolder(fs::path path, bool is_new, bool writes)
-    : path_(std::move(path)), writes_(writes) {
-  if (!writes_ || !is_new) return;
-  if (fs::exists(path_ / "snapshots"))
-    throw Error(fmt::format("{} already holds a run", path_.string()),
-                fmt::format("choose another `run.name`, or go on with `hpdlf train --resume {}`",
-                            path_.string()));
-  make_folders(path_);
-}
-
 UNet3dTraining::UNet3dTraining(Parts parts, const Extents& window, std::int64_t first_step)
     : parts_(std::move(parts)),
       window_(window),
       first_step_(first_step),
-      progress_({.style = parts_.quiet || !parts_.folder.writes()
+      progress_({.style = parts_.quiet || parts_.store == nullptr
                               ? train::ProgressOptions::Style::quiet
                               : train::ProgressOptions::Style::automatic}),
       voxels_per_step_(static_cast<double>(window.elements() * parts_.options.batch)) {
   start_loader(first_step);
-  if (!parts_.folder.writes()) return;
+  if (parts_.store == nullptr) return;
   metrics_ = std::make_unique<train::MetricsLog>(
-      parts_.folder.path(), metric_columns(parts_.options.data.classes), first_step);
+      parts_.folder, metric_columns(parts_.options.data.classes), first_step);
   if (first_step > 0)
-    history_ = read_history(parts_.folder.path() / "metrics.csv", parts_.options.data.classes);
-  store_ = std::make_unique<train::SnapshotStore>(parts_.folder.snapshots(),
-                                                  static_cast<int>(parts_.options.keep_snapshots));
-  writer_ = std::make_unique<train::SnapshotWriter>(*store_);
+    history_ = read_history(parts_.folder / "metrics.csv", parts_.options.data.classes);
+  writer_ = std::make_unique<train::SnapshotWriter>(*parts_.store);
 }
 
 void UNet3dTraining::start_loader(std::int64_t first_step) {
@@ -140,10 +111,10 @@ bool UNet3dTraining::save(std::int64_t step) {
     const auto content = parts_.executor.read(static_cast<graph::ValueId>(i), 0);
     if (content == nullptr) continue;
     is_finite = is_finite && all_finite(content->data, value.type.dtype);
-    if (store_ != nullptr) tensors.push_back({value.name, value.type, content->data, content});
+    if (writer_ != nullptr) tensors.push_back({value.name, value.type, content->data, content});
   }
   if (parts_.session.any(!is_finite)) return false;
-  if (store_ == nullptr) return true;
+  if (writer_ == nullptr) return true;
   const auto text = std::make_shared<const std::string>(parts_.config_text);
   tensors.push_back({kConfigTensor,
                      {DType::u8, {static_cast<std::int64_t>(text->size())}},
@@ -167,12 +138,13 @@ void UNet3dTraining::finish_saving() {
 
 std::int64_t UNet3dTraining::restore() {
   finish_saving();
-  const fs::path folder = parts_.folder.snapshots();
   // All ranks wait here until the first has written, and do what it does.
-  const bool is_saved = parts_.session.any(store_ != nullptr && !store_->list().empty());
+  const bool is_saved =
+      parts_.session.any(parts_.store != nullptr && !parts_.store->list().empty());
   std::int64_t step = 0;
   if (is_saved)
-    step = resume_from(folder, parts_.executor, network_name(parts_.options, *parts_.step.graph));
+    step = resume_from(parts_.folder, parts_.executor,
+                       network_name(parts_.options, *parts_.step.graph));
   else
     parts_.executor.initialise();
   progress_.message(

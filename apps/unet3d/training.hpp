@@ -21,23 +21,6 @@ namespace hpdlf::apps {
 /// True if snapshots hold the value: parameters and state.
 [[nodiscard]] bool is_kept(const graph::Value& value);
 
-/// Where a new run goes: runs/NAME, a name made of date and time if none is given.
-[[nodiscard]] std::filesystem::path choose_run_folder(const UNet3dAppOptions& options);
-
-/// The files of a run; only rank 0 writes.
-class RunFolder {
- public:
-  /// Makes the folder if it is new. @throws Error if a new run's folder already holds one.
-  RunFolder(std::filesystem::path path, bool is_new, bool writes);
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-  [[nodiscard]] std::filesystem::path snapshots() const { return path_ / "snapshots"; }
-  [[nodiscard]] bool writes() const { return writes_; }
-
- private:
-  std::filesystem::path path_;
-  bool writes_;
-};
-
 /// Feeds the step loop: batches from the loader, metrics, validation, snapshots. All ranks have one; rank 0 reports.
 class UNet3dTraining : public train::StepLoopHooks {
  public:
@@ -46,7 +29,8 @@ class UNet3dTraining : public train::StepLoopHooks {
     const UNet3dAppOptions& options;
     const train::VolumeDataset& data;
     const PlannedStep& step;
-    const RunFolder& folder;
+    const std::filesystem::path& folder;
+    train::SnapshotStore* store;  ///< of the first rank, which alone writes; nullptr on the others
     runtime::Executor& executor;
     UNet3dInference& inference;
     std::string config_text;
@@ -79,8 +63,7 @@ class UNet3dTraining : public train::StepLoopHooks {
   std::unique_ptr<train::Loader> loader_;
   train::Progress progress_;
   std::unique_ptr<train::MetricsLog> metrics_;
-  std::unique_ptr<train::SnapshotStore> store_;
-  std::unique_ptr<train::SnapshotWriter> writer_;  ///< of store_
+  std::unique_ptr<train::SnapshotWriter> writer_;
   History history_;
   std::vector<train::LabelVolume> predictions_;
   double voxels_per_step_;

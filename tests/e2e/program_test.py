@@ -6,13 +6,10 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
-import time
 import unittest
 from pathlib import Path
 
-from program import HPDLF
 from workspace import AFFINE, Workspace, image_at, label_at, read_header, read_voxels, write_nifti
 
 SOURCE = Path(sys.argv[2])
@@ -95,14 +92,9 @@ class Training(Workspace):
 
     def test_resumes_after_kill_as_if_never_stopped(self):
         self.train("train.steps=12", name="whole")
-        process = subprocess.Popen([HPDLF, "train", "small.toml", "--quiet", "--set", "train.steps=12", "--set", "run.name=cut"],
-                                   cwd=self.path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        snapshots = self.path / "runs/cut/snapshots"
-        deadline = time.time() + 120
-        while not list(snapshots.glob("0*-step-*")) and time.time() < deadline:
-            time.sleep(0.005)
+        process = self.started("cut", "train.steps=12", quiet=True)
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.communicate()
 
         self.hpdlf("train", "--resume", "runs/cut", "--quiet")
 
@@ -117,11 +109,7 @@ class Training(Workspace):
         self.assertEqual(whole, cut, "the curves show the whole history")
 
     def test_saves_on_interrupt_and_says_how_to_go_on(self):
-        process = subprocess.Popen([HPDLF, "train", "small.toml", "--set", "train.steps=100000", "--set", "run.name=long"],
-                                   cwd=self.path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        deadline = time.time() + 120
-        while not list((self.path / "runs/long").glob("snapshots/0*")) and time.time() < deadline:
-            time.sleep(0.02)
+        process = self.started("long", "train.steps=100000")
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=120)
 
@@ -129,6 +117,22 @@ class Training(Workspace):
         self.assertIn("hpdlf train --resume runs/long", out)
         steps = json.loads((self.path / "runs/long/summary.json").read_text())["steps"]
         self.hpdlf("train", "--resume", "runs/long", "--quiet", "--set", f"train.steps={steps + 3}")
+
+    def test_leaves_a_run_that_is_going_on_alone(self):
+        process = self.started("busy", "train.steps=100000")
+        run = self.path / "runs/busy"
+        files = [run / name for name in ("config.toml", "plan.json", "metrics.csv")]
+        before = [file.stat().st_ino for file in files]  # another once it is written anew
+
+        self.fails("train", "--resume", "runs/busy", "--set", "train.steps=200000", say=["another process is writing snapshots to", "runs/busy"])
+        process.send_signal(signal.SIGINT)
+        err = process.communicate(timeout=120)[1]
+
+        self.assertEqual(process.returncode, 130, err)
+        self.assertEqual([file.stat().st_ino for file in files], before)
+        steps = json.loads((run / "summary.json").read_text())["steps"]
+        rows = (run / "metrics.csv").read_text().splitlines()[1:]
+        self.assertEqual(sorted({int(r.split(",")[0]) for r in rows}), list(range(1, steps + 1)))
 
     def test_makes_the_report_that_a_stop_after_the_last_step_prevented(self):
         self.train()
@@ -154,10 +158,13 @@ class Training(Workspace):
     def test_resumes_and_predicts_with_another_patch_and_batch(self):
         self.train("data.patch=16,16,16")
 
-        self.hpdlf("train", "--resume", "runs/run", "--quiet", "--set", "data.patch=8,16,12", "--set", "train.batch=2", "--set", "train.steps=10")
+        # As completed by a shell, with a slash at the end.
+        self.hpdlf("train", "--resume", "runs/run/", "--quiet", "--set", "data.patch=8,16,12", "--set", "train.batch=2", "--set", "train.steps=10")
         self.hpdlf("predict", "runs/run", "image.nii.gz", "-o", "out.nii.gz", "--set", "data.patch=20,16,16")
 
-        self.assertEqual(json.loads((self.path / "runs/run/summary.json").read_text())["steps"], 10)
+        summary = json.loads((self.path / "runs/run/summary.json").read_text())
+        self.assertEqual((summary["name"], summary["steps"]), ("run", 10))
+        self.assertIn("<title>run</title>", (self.path / "runs/run/report.html").read_text())
         self.assertEqual(read_header(self.path / "out.nii.gz")[0], self.EXTENTS)
 
     def test_segments_with_what_it_learned_without_a_validation_case(self):

@@ -3,9 +3,11 @@ import gzip
 import json
 import math
 import struct
+import subprocess
+import time
 from pathlib import Path
 
-from program import Program
+from program import HPDLF, Program
 
 AFFINE = ((-2.0, 0, 0, 20), (0, 2.0, 0, -30), (0, 0, 2.0, -10))
 
@@ -82,6 +84,16 @@ keep_snapshots = 5
     def train(self, *settings, name="run", **options):
         sets = [a for s in (f"run.name={name}", *settings) for a in ("--set", s)]
         return self.hpdlf("train", "small.toml", "--quiet", *sets, **options)
+
+    def started(self, name, *settings, quiet=False):
+        """A run in a process of its own, once its first snapshot is there."""
+        sets = [a for s in (f"run.name={name}", *settings) for a in ("--set", s)]
+        process = subprocess.Popen([*self.LAUNCHER, HPDLF, "train", "small.toml", *["--quiet"] * quiet, *sets], cwd=self.path,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        deadline = time.time() + 120
+        while not list((self.path / "runs" / name).glob("snapshots/0*")) and time.time() < deadline:
+            time.sleep(0.005)
+        return process
 
     def train_fails(self, *settings, say):
         self.fails("train", "small.toml", *[a for s in settings for a in ("--set", s)], say=say)
