@@ -55,6 +55,7 @@ class TrainCommand {
     const train::VolumeDataset data = train::load_volumes(options_.data);
     const Extents window = window_extents(options_, data.train);
     path_ = runtime::Session::from_first_rank([&] { return open_folder(); });
+    if (!is_new()) resumed_ = train::find_snapshot(request_.resume);
     const int code = run(data, window);
     if (request_.trace) {
       const std::string paje = runtime::Session::from_first_rank(
@@ -131,7 +132,7 @@ class TrainCommand {
         executors.training.emplace(session, step.tasks, model, executor_options());
     executor.initialise();
     const std::int64_t first =
-        is_new() ? 0 : resume_from(request_.resume, executor, network_name(options_, *graph));
+        is_new() ? 0 : resume_from(resumed_, executor, network_name(options_, *graph));
     check_unfinished(first);
     UNet3dInference& inference = executors.inference.emplace(session, model, options_, window,
                                                              data.train.front().image.extents[3]);
@@ -142,8 +143,8 @@ class TrainCommand {
                     mib(predicted_peak_)));
     const std::string config_text = config_.effective_toml();
     train::SnapshotStore* store = is_first_ ? &begin_writing(config_text, step) : nullptr;
-    UNet3dTraining training({session, options_, data, step, path_, store, executor, inference,
-                             config_text, request_.quiet},
+    UNet3dTraining training({session, options_, data, step, path_, resumed_, store, executor,
+                             inference, config_text, request_.quiet},
                             window, first);
     const train::StepLoopResult result = train::run_steps(executor, training, loop_options(first));
     training.finish_saving();
@@ -308,6 +309,7 @@ class TrainCommand {
   Config config_;
   UNet3dAppOptions options_;
   fs::path path_;                      ///< of the run
+  fs::path resumed_;                   ///< the snapshot it goes on from
   std::unique_ptr<RunFolder> folder_;  ///< at path_, on the first rank
   Clock::time_point start_ = Clock::now();
   std::int64_t predicted_peak_ = 0;

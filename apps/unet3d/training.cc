@@ -114,6 +114,7 @@ bool UNet3dTraining::save(std::int64_t step) {
     if (writer_ != nullptr) tensors.push_back({value.name, value.type, content->data, content});
   }
   if (parts_.session.any(!is_finite)) return false;
+  has_saved_ = true;
   if (writer_ == nullptr) return true;
   const auto text = std::make_shared<const std::string>(parts_.config_text);
   tensors.push_back({kConfigTensor,
@@ -138,13 +139,12 @@ void UNet3dTraining::finish_saving() {
 
 std::int64_t UNet3dTraining::restore() {
   finish_saving();
-  // All ranks wait here until the first has written, and do what it does.
-  const bool is_saved =
-      parts_.session.any(parts_.store != nullptr && !parts_.store->list().empty());
+  parts_.session.barrier();  // the first rank has written
+  // The newest is this run's if it has saved; before that there may be newer ones than it goes on from, of updates it did not do.
+  const fs::path& saved = has_saved_ ? parts_.folder : parts_.resumed;
   std::int64_t step = 0;
-  if (is_saved)
-    step = resume_from(parts_.folder, parts_.executor,
-                       network_name(parts_.options, *parts_.step.graph));
+  if (!saved.empty())
+    step = resume_from(saved, parts_.executor, network_name(parts_.options, *parts_.step.graph));
   else
     parts_.executor.initialise();
   progress_.message(

@@ -30,6 +30,7 @@ class UNet3dTraining : public train::StepLoopHooks {
     const train::VolumeDataset& data;
     const PlannedStep& step;
     const std::filesystem::path& folder;
+    const std::filesystem::path& resumed;  ///< the snapshot that the run goes on from; empty: none
     train::SnapshotStore* store;  ///< of the first rank, which alone writes; nullptr on the others
     runtime::Executor& executor;
     UNet3dInference& inference;
@@ -64,12 +65,13 @@ class UNet3dTraining : public train::StepLoopHooks {
   train::Progress progress_;
   std::unique_ptr<train::MetricsLog> metrics_;
   std::unique_ptr<train::SnapshotWriter> writer_;
+  bool has_saved_ = false;
   History history_;
   std::vector<train::LabelVolume> predictions_;
   double voxels_per_step_;
 };
 
-/// Sets parameters and state from the newest snapshot at `path`; returns the updates it has seen. Collective over the ranks.
+/// Sets parameters and state from what find_snapshot() finds at `path`; returns the updates it has seen. Collective over the ranks.
 [[nodiscard]] std::int64_t resume_from(const std::filesystem::path& path,
                                        runtime::Executor& executor, const std::string& network);
 /// The effective configuration that a snapshot carries. @throws Error if it has none.

@@ -40,7 +40,7 @@ class StepLoopHooks {
   /// Nothing is in flight; saves the state after `step` updates, or begins to. Called every snapshot_every steps, at the end and when interrupted.
   /// @returns false, and saves nothing, if a parameter or state is not finite.
   [[nodiscard]] virtual bool save(std::int64_t step) = 0;
-  /// Called once something is not finite: sets parameters and state to those saved last, or to the initial ones.
+  /// Called once something is not finite: sets parameters and state to those this run saved last, or began with.
   /// @returns the updates they have seen; inputs() is asked for that step next.
   virtual std::int64_t restore() = 0;
   /// True once the user asked to stop; the ranks agree on it. In the last step it changes nothing.

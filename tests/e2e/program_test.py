@@ -264,6 +264,14 @@ class BadInput(Workspace):
                    say=["the parameters after step 1 are not all finite", 'the parameter "', "in step 1"])
         self.assertFalse(list((self.path / "runs/blown/snapshots").glob("0*")))
 
+    def test_non_finite_after_an_older_snapshot_is_looked_for_from_there(self):
+        self.train("optimizer.learning_rate=1e-3", "schedule.name=constant")
+        older = self.path / "runs/run/snapshots/000001-step-4"
+
+        self.fails("train", "--resume", older, "--quiet", "--set", "optimizer.learning_rate=1e30",
+                   say=["the loss of step 6 is", "in step 6", "the snapshot of step 4 is good"])
+        self.assertEqual(sorted(p.name for p in older.parent.glob("0*")), ["000001-step-4", "000002-step-8"])
+
     def test_snapshot_of_another_network(self):
         self.train()
         self.fails("train", "--resume", "runs/run", "--set", "network.filters=8,16", "--set", "train.steps=9",
