@@ -1,6 +1,9 @@
-// Ctrl-C and SIGTERM: the first asks for a clean stop after the current step, the second ends the process at once.
+// Ctrl-C, SIGTERM and SIGUSR1: the first asks for a clean stop after the current step, the second ends the process at once.
+//
+// SIGUSR1 is for ranks: of the three it is the one that mpirun passes on without killing them soon after.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <array>
 #include <csignal>
 
 namespace hpdlf {
@@ -18,8 +21,8 @@ class InterruptGuard {
   [[nodiscard]] static bool requested() noexcept;
 
  private:
-  struct sigaction old_interrupt_ {
-  }, old_terminate_{};
+  static constexpr std::array kSignals = {SIGINT, SIGTERM, SIGUSR1};
+  std::array<struct sigaction, kSignals.size()> former_{};
 };
 
 /// Exit status of a process that a person stopped, as shells report SIGINT.

@@ -18,7 +18,9 @@ void add_train(CLI::App& app, Action& action) {
       "optimizer.learning_rate=1e-3\n"
       "Ctrl-C finishes the step, saves a snapshot and says how to resume; a second Ctrl-C stops at "
       "once.\n"
-      "Under mpirun the ranks share the work: mpirun -n 2 hpdlf train CONFIG");
+      "Under mpirun the ranks share the work: mpirun -n 2 hpdlf train CONFIG\n"
+      "There a Ctrl-C leaves them a second; pkill -USR1 -n mpirun lets them finish the step and "
+      "save (docs/environment.md)");
   auto* config =
       cmd->add_option("CONFIG", request->config, "Configuration of the experiment (TOML)");
   cmd->add_option("--set", request->overrides, "Override a key: --set train.steps=500")

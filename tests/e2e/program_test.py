@@ -302,6 +302,7 @@ class BadInput(Workspace):
 class Reference(Workspace):
     def test_help_and_reference(self):
         self.assertIn("hpdlf train apps/unet3d/unet3d.toml", self.hpdlf("--help").stdout)
+        self.assertIn("pkill -USR1 -n mpirun", self.hpdlf("train", "--help").stdout)
         reference = self.hpdlf("ops").stdout
         for text in ("Conv(x, w, bias?) -> y", "\nAdamW\n", "1 2 c, c, c -> c, c", "ReduceSum since opset 13"):
             self.assertTrue(text in reference, text)

@@ -2,8 +2,10 @@
 
 usage: HPDLF_MPIEXEC=mpirun ranks_test.py HPDLF SOURCE_DIR [unittest arguments]       standard library only
 """
+import json
 import os
 import re
+import signal
 import sys
 import unittest
 
@@ -30,6 +32,16 @@ class Ranks(Workspace):
         self.assertEqual(len(list(trace.glob("prof_file_*"))), 2)
         ranks = re.findall(r"\t(\S*)w\d+\tWS\t", (trace / "paje.trace").read_text())  # of the workers whose states change
         self.assertEqual(len(set(ranks)), 2, set(ranks))
+
+    def test_save_when_mpirun_is_told_to_stop(self):
+        process = self.started("long", "train.steps=100000")
+        process.send_signal(signal.SIGUSR1)
+        out, err = process.communicate(timeout=120)
+
+        self.assertEqual(process.returncode, 130, err)
+        self.assertIn("hpdlf train --resume runs/long", out)
+        summary = json.loads((self.path / "runs/long/summary.json").read_text())
+        self.assertEqual((summary["interrupted"], summary["ranks"]), (True, 2))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@
 namespace hpdlf {
 namespace {
 
-TEST(Interrupt, RequestsAStopOnTheFirstSignalOfEitherKind) {
-  for (const int signal : {SIGINT, SIGTERM}) {
+TEST(Interrupt, RequestsAStopOnTheFirstSignalOfAnyKind) {
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) {
     const InterruptGuard guard;
     EXPECT_FALSE(InterruptGuard::requested());
 
