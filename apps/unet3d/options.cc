@@ -124,8 +124,10 @@ void bind_machine(Config& c, UNet3dAppOptions& o) {
       {.choices = {"off", "auto"}});
   o.recompute = partition::recompute_from(recompute);
   c.bind("plan.workers", o.workers, "CPU workers; 0: one a core", {.min = 0, .max = 1024});
-  c.bind("plan.memory_gib", o.memory_gib, "GiB that a rank may use; 0: what the machine has left",
-         {.min = 0});
+  c.bind(
+      "plan.memory_gib", o.memory_gib,
+      "GiB that a rank may use; 0: its share of what the machine, or its control group, has left",
+      {.min = 0});
   c.bind("plan.scheduler", o.scheduler, "StarPU scheduler; STARPU_SCHED wins");
   c.section("run", "where the results go");
   c.bind("run.folder", o.run_folder, "folder of all runs");

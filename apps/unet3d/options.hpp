@@ -37,7 +37,7 @@ struct UNet3dAppOptions {
   std::string strategy = "auto", scheduler = runtime::kDefaultScheduler;
   partition::Recompute recompute = partition::Recompute::off;
   std::int64_t workers = 0;  ///< 0: one a core
-  double memory_gib = 0;     ///< a rank may use; 0: what the machine has left
+  double memory_gib = 0;     ///< a rank may use; 0: what is left for it
   std::string run_name, run_folder = "runs";
 };
 

@@ -9,7 +9,6 @@
 #include "runtime/calibrate.hpp"
 #include "runtime/paused_workers.hpp"
 #include "runtime/session.hpp"
-#include "train/process_memory.hpp"
 
 namespace hpdlf::apps {
 
@@ -114,8 +113,7 @@ partition::CostModel model_of(int ranks, int workers, double memory_gib,
                file.string());
   });
   partition::Machine machine = times->machine(ranks);
-  machine.memory_bytes = memory_gib > 0 ? static_cast<std::int64_t>(memory_gib * (1 << 30))
-                                        : train::available_memory_bytes();
+  if (memory_gib > 0) machine.memory_bytes = static_cast<std::int64_t>(memory_gib * (1 << 30));
   return partition::CostModel(std::move(machine), std::move(times));
 }
 

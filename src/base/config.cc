@@ -7,6 +7,7 @@
 #include "base/atomic_file.hpp"
 #include "base/config_value.hpp"
 #include "base/nearest.hpp"
+#include "base/text.hpp"
 
 namespace hpdlf {
 namespace {
@@ -33,12 +34,6 @@ std::string section_of(const std::string& key) {
 }
 
 std::string leaf_of(const std::string& key) { return key.substr(key.rfind('.') + 1); }
-
-std::string trimmed(std::string_view text) {
-  const auto first = text.find_first_not_of(" \t");
-  if (first == std::string_view::npos) return "";
-  return std::string(text.substr(first, text.find_last_not_of(" \t") - first + 1));
-}
 
 Override parse_override(const std::string& text) {
   const auto equals = text.find('=');

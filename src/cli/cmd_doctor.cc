@@ -3,15 +3,15 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <fmt/format.h>
-#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "base/text.hpp"
 #include "cli/commands.hpp"
 #include "codelets/cpu/onednn_info.hpp"
 #include "hpdlf_version.hpp"
 #include "runtime/session.hpp"
-#include "train/process_memory.hpp"
+#include "runtime/usable_memory.hpp"
 
 namespace hpdlf::cli {
 namespace {
@@ -22,13 +22,6 @@ struct Finding {
   std::string detail;
   std::string advice;  ///< what to do if it is not usable
 };
-
-std::string first_line_with(const std::filesystem::path& file, const std::string& key) {
-  std::ifstream in(file);
-  for (std::string line; std::getline(in, line);)
-    if (line.starts_with(key)) return line.substr(line.find(':') + 1);
-  return "";
-}
 
 std::string gib(std::uintmax_t bytes) {
   return fmt::format("{:.1f} GiB", static_cast<double>(bytes) / (1 << 30));
@@ -43,18 +36,18 @@ std::vector<Finding> examine() {
   if (!r.fxt)
     found.push_back({"FxT traces", false, "StarPU was built without FxT",
                      "install libfxt-dev and run scripts/install_deps.sh"});
-  found.push_back(
-      {"CPU", r.cores > 0,
-       fmt::format("{} cores,{}", r.cores, first_line_with("/proc/cpuinfo", "model name")), ""});
+  found.push_back({"CPU", r.cores > 0,
+                   fmt::format("{} cores, {}", r.cores, field_of("/proc/cpuinfo", "model name")),
+                   ""});
   found.push_back({"oneDNN", true, fmt::format("{}, {}", dnnl.version, dnnl.instruction_set), ""});
   found.push_back({"MPI", r.mpi, r.mpi ? r.mpi_version : "not in this build",
                    "apt-get install libopenmpi-dev openmpi-bin, then run scripts/install_deps.sh "
                    "and build again"});
   found.push_back({"GPU", r.cuda, r.cuda ? "CUDA workers" : "StarPU without CUDA, or no device",
                    "a CUDA build of StarPU; training on CPU cores needs none"});
-  const auto memory = static_cast<std::uintmax_t>(train::available_memory_bytes());
+  const auto memory = static_cast<std::uintmax_t>(runtime::usable_memory());
   found.push_back({"memory", memory > (std::uintmax_t{2} << 30), gib(memory) + " available",
-                   "close other programs"});
+                   "close other programs, or give the container more"});
   std::error_code error;
   const auto disk = std::filesystem::space(".", error);
   found.push_back({"disk", !error && disk.available > (std::uintmax_t{1} << 30),

@@ -1,7 +1,5 @@
 #include "runtime/calibrate.hpp"
 
-#include <algorithm>
-#include <fstream>
 #include <limits>
 #include <unistd.h>
 #include <utility>
@@ -9,9 +7,11 @@
 #include "base/cache_dir.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "base/text.hpp"
 #include "codelets/cpu/onednn_info.hpp"
 #include "graph/tiling_rule.hpp"
 #include "runtime/session_impl.hpp"
+#include "runtime/usable_memory.hpp"
 
 namespace hpdlf::runtime {
 namespace {
@@ -24,8 +24,6 @@ constexpr std::int64_t kMostBytes = std::int64_t{512} << 20;  ///< of its operan
 constexpr std::int64_t kChannels = 32;  ///< of the convolution: the top levels of the bundled nets
 constexpr std::int64_t kVoxels[] = {8, 16, 16};               ///< less than 1 ms a call
 constexpr std::int64_t kStreamBytes = std::int64_t{4} << 20;  ///< so are these
-constexpr double kUsableMemory =
-    0.9;  ///< of the machine's; the rest is for the system and the page cache
 constexpr double kUnknown = 0;
 constexpr double kImpossible = std::numeric_limits<double>::infinity();
 
@@ -52,19 +50,8 @@ class WholeCall {
 };
 
 std::string processor_name() {
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);)
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  return "unknown processor";
-}
-
-/// What this rank may use: its share of the machine's memory, or of the limit of its control group.
-std::int64_t usable_memory() {
-  auto bytes =
-      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
-  std::ifstream limit("/sys/fs/cgroup/memory.max");
-  if (double value = 0; limit >> value) bytes = std::min(bytes, value);  // "max" is no number
-  return static_cast<std::int64_t>(kUsableMemory * bytes / read_launch().local_ranks);
+  std::string name = field_of("/proc/cpuinfo", "model name");
+  return name.empty() ? "unknown processor" : name;
 }
 
 std::int64_t bytes_of(const partition::KernelCall& call) {
@@ -121,7 +108,7 @@ partition::Machine Calibration::machine(int ranks) {
   machine.name = processor_;
   machine.ranks = ranks;
   machine.workers = workers_;
-  machine.memory_bytes = usable_memory();
+  machine.memory_bytes = usable_memory(read_launch().local_ranks);
   machine.gflops_f32 = 1e-9 * rates_->conv_f32.flops() / rates_->conv_seconds;
   machine.gflops_bf16 = 1e-9 * bf16.flops() / time_of_rate(bf16.call());
   machine.gbytes_per_s = 2e-9 * kStreamBytes / rates_->copy_seconds;  // read and written

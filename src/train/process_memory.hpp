@@ -13,7 +13,4 @@ namespace hpdlf::train {
 /// @returns false if the system does not allow it: the peak is then of the whole process.
 bool reset_peak_resident();
 
-/// What processes may still take without swapping (MemAvailable), bytes; 0 where the system does not say.
-[[nodiscard]] std::int64_t available_memory_bytes();
-
 }  // namespace hpdlf::train
