@@ -53,7 +53,7 @@ struct StepRequest {
 /// This machine and its kernels as they are measured once, for `ranks` ranks of `workers` workers, with the memory that a rank may use.
 /// @param workers  0: one a core.  @param memory_gib  0: what is left for it (runtime/usable_memory.hpp).
 [[nodiscard]] partition::CostModel measured_model(int ranks, int workers, double memory_gib);
-/// The same for the ranks and workers of a session; its ranks get the same times.
+/// The same for the ranks and workers of a session; its ranks get the same.
 [[nodiscard]] partition::CostModel measured_model(runtime::Session& session, double memory_gib);
 
 }  // namespace hpdlf::apps

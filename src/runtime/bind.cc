@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/error.hpp"
+#include "base/hash.hpp"
 #include "runtime/trace.hpp"
 
 namespace hpdlf::runtime {
@@ -54,6 +55,25 @@ std::string one_word(std::string name) {
 
 const Attrs kNoAttrs;
 
+std::int64_t fingerprint(const partition::TaskGraph& graph) {
+  Hash hash;
+  hash.add(print(graph));
+  for (const Task& task : graph.tasks) hash.add(task.op);  // a kernel is printed as its node
+  return static_cast<std::int64_t>(hash.value());
+}
+
+/// Ranks that run different task graphs would wait for each other for ever. Collective.
+void check_alike(Comm& comm, const partition::TaskGraph& graph) {
+  if (comm.ranks() == 1) return;
+  const std::vector<std::int64_t> all = comm.gather(fingerprint(graph));
+  const auto other = std::ranges::find_if(all, [&](auto found) { return found != all.front(); });
+  if (other == all.end()) return;
+  throw Error(fmt::format("rank {} and rank 0 made different task graphs; all ranks must run the "
+                          "same one (rank {}: {} tasks for {} ranks)",
+                          other - all.begin(), comm.rank(), graph.tasks.size(), graph.ranks),
+              "give every rank the same program, configuration and data");
+}
+
 }  // namespace
 
 BoundOperand operand_of(DType dtype, const Box& storage, const Extents& whole, const Box& view) {
@@ -81,6 +101,7 @@ BoundGraph::BoundGraph(Session::Impl& session, std::shared_ptr<const partition::
   HPDLF_CHECK(graph_->ranks == session_.comm->ranks(),
               "the task graph was made for {} rank(s), this run has {}", graph_->ranks,
               session_.comm->ranks());
+  check_alike(*session_.comm, *graph_);
   for (std::size_t i = 0; i < graph_->tiles.size(); ++i)
     written_[i] = graph_->tiles[i].is_persistent();
   const int rank = session_.comm->rank();

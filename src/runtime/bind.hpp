@@ -37,7 +37,8 @@ struct HostSlot {
 
 class BoundGraph {
  public:
-  /// @throws Error listing every operator without a kernel; Error if a transfer is 2 GiB or more.
+  /// All ranks make theirs at the same time.
+  /// @throws Error listing every operator without a kernel; Error if a transfer is 2 GiB or more, or if the ranks have different graphs.
   BoundGraph(Session::Impl& session, std::shared_ptr<const partition::TaskGraph> graph,
              const partition::CostModel& model);
   /// Nothing submitted may be left.

@@ -81,12 +81,15 @@ struct Calibration::Rates {
 
 Calibration::Calibration(const std::filesystem::path& file, int workers, Session* session,
                          std::function<void()> on_measuring)
-    : workers_(workers),
-      session_(session),
+    : session_(session),
+      workers_(static_cast<int>(least_of_ranks(workers))),
       rates_(std::make_unique<Rates>()),
       processor_(processor_name()),
       on_measuring_(std::move(on_measuring)) {
   HPDLF_CHECK(workers >= 1, "a machine has at least one worker, not {}", workers);
+  if (workers_ < workers)
+    spdlog::warn("this rank has {} workers and another {}: the plan is made for {} a rank", workers,
+                 workers_, workers_);
   if (session_ != nullptr && session_->rank() != 0) return;
   // Other ranks of this machine calibrate, and compute, at the same time.
   // A processor of the same name may have fewer instructions, as a virtual machine or ONEDNN_MAX_CPU_ISA has it.
@@ -94,7 +97,7 @@ Calibration::Calibration(const std::filesystem::path& file, int workers, Session
   stored_.emplace(file,
                   fmt::format("{} x{}, oneDNN {} for {}, {} workers, {} local ranks", processor_,
                               sysconf(_SC_NPROCESSORS_ONLN), dnnl.version, dnnl.instruction_set,
-                              workers, read_launch().local_ranks),
+                              workers_, read_launch().local_ranks),
                   kVersion);
 }
 
@@ -108,7 +111,7 @@ partition::Machine Calibration::machine(int ranks) {
   machine.name = processor_;
   machine.ranks = ranks;
   machine.workers = workers_;
-  machine.memory_bytes = usable_memory(read_launch().local_ranks);
+  machine.memory_bytes = least_of_ranks(usable_memory(read_launch().local_ranks));
   machine.gflops_f32 = 1e-9 * rates_->conv_f32.flops() / rates_->conv_seconds;
   machine.gflops_bf16 = 1e-9 * bf16.flops() / time_of_rate(bf16.call());
   machine.gbytes_per_s = 2e-9 * kStreamBytes / rates_->copy_seconds;  // read and written
@@ -186,6 +189,10 @@ double Calibration::of_first_rank(double value) const {
   if (!stored_) value = 0;  // no bit of the sum
   session_->impl().comm->combine(std::as_writable_bytes(std::span(&value, 1)), -1);
   return value;
+}
+
+std::int64_t Calibration::least_of_ranks(std::int64_t value) const {
+  return session_ != nullptr ? session_->least(value) : value;
 }
 
 std::filesystem::path calibration_file() { return cache_dir() / "machine.sqlite"; }

@@ -20,7 +20,8 @@ class Session;
 
 /// Measures what it is asked for, once: results are kept in a database and taken from there on the same machine (CPU model, cores, workers).
 /// Processes that share it measure one after the other and take what another has measured. The ranks of a session are told what the first
-/// one measures, so that they plan alike: all of them must ask for the same, in the same order.
+/// one measures, and all go by the workers and the memory of the rank that has the least, so that they plan alike: all of them must make one
+/// and ask for the same, in the same order.
 class Calibration final : public partition::KernelTimes {
  public:
   /// @param file  of the database. @param workers  threads that measure at once.
@@ -34,7 +35,7 @@ class Calibration final : public partition::KernelTimes {
   Calibration& operator=(const Calibration&) = delete;
 
   /// GFLOP/s in f32 and bf16 (a convolution through the kernel registry) and GB/s (streaming Copy kernel) of a core while all are busy;
-  /// takes 2 s where they are not known yet.
+  /// takes 2 s where they are not known yet. And the memory that a rank may use now.
   [[nodiscard]] partition::Machine machine(int ranks);
   [[nodiscard]] std::optional<double> seconds(const partition::KernelCall& call) override;
 
@@ -50,9 +51,10 @@ class Calibration final : public partition::KernelTimes {
   /// Arithmetic and memory as far as the roofline says that each bounds the call.
   [[nodiscard]] std::vector<Reference> references_of(const partition::KernelCall& call) const;
   [[nodiscard]] double of_first_rank(double value) const;
+  [[nodiscard]] std::int64_t least_of_ranks(std::int64_t value) const;
 
-  int workers_ = 1;
   Session* session_ = nullptr;
+  int workers_ = 1;
   std::unique_ptr<Rates> rates_;
   std::string processor_;
   std::optional<KernelDatabase> stored_;  ///< the first rank's

@@ -203,4 +203,11 @@ void Comm::combine(std::span<std::byte>, int) {}
 
 #endif
 
+std::vector<std::int64_t> Comm::gather(std::int64_t mine) {
+  std::vector<std::int64_t> all(static_cast<std::size_t>(ranks_));
+  all[static_cast<std::size_t>(rank_)] = mine;
+  combine(std::as_writable_bytes(std::span(all)), -1);
+  return all;
+}
+
 }  // namespace hpdlf::runtime

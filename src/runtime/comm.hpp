@@ -10,6 +10,7 @@
 #include <span>
 #include <starpu.h>
 #include <string>
+#include <vector>
 
 namespace hpdlf::runtime {
 
@@ -52,6 +53,8 @@ class Comm {
   void drain();
   /// Bitwise or over the ranks, to rank `to` (all if -1): puts together what each holds a part of, zeros elsewhere.
   void combine(std::span<std::byte> bytes, int to);
+  /// What each rank gives, in their order, on every rank. Blocks until all give theirs.
+  [[nodiscard]] std::vector<std::int64_t> gather(std::int64_t mine);
 
  private:
   bool has_mpi_ = false;

@@ -183,6 +183,9 @@ bool Session::any(bool value) {
 std::string Session::from_first_rank(const std::function<std::string()>& make) {
   return Comm::from_first_rank(make);
 }
+std::int64_t Session::least(std::int64_t value) {
+  return std::ranges::min(impl_->comm->gather(value));
+}
 
 RuntimeReport runtime_report() {
   RuntimeReport report;

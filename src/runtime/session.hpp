@@ -43,6 +43,8 @@ class Session {
   /// What `make` gives on the first rank, on all: only there it is called, once all ranks are here. Needs no session: it may choose
   /// what one is started with, or use what all have left. @throws on every rank what `make` throws.
   [[nodiscard]] static std::string from_first_rank(const std::function<std::string()>& make);
+  /// The least that any rank gives, on every rank. Blocks until all ranks ask.
+  [[nodiscard]] std::int64_t least(std::int64_t value);
 
   struct Impl;
   /// For the runtime's own files.

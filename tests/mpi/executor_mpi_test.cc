@@ -63,6 +63,27 @@ TEST_F(RanksTest, EqualTheTaskOracleForTheMlp) {
     expect_run_of_oracle(session(), graph, strategy);
 }
 
+TEST_F(RanksTest, KnowTheLeastOfAll) {
+  EXPECT_EQ(session().least(10 - session().rank()), 11 - session().ranks());
+  EXPECT_EQ(session().least(-(std::int64_t{1} << 40) + session().rank()), -(std::int64_t{1} << 40));
+}
+
+TEST_F(RanksTest, RefuseTaskGraphsThatDiffer) {
+  if (session().ranks() == 1) GTEST_SKIP() << "one rank agrees with itself";
+  const auto graph = small_mlp(8);
+  const bool is_last = session().rank() == session().ranks() - 1;
+  const auto tasks = tasks_for(session(), graph, is_last ? "k:2" : "n:2");
+
+  const std::string message = message_of([&] {
+    runtime::Executor executor(session(), tasks, partition::CostModel(partition::Machine{}));
+  });
+
+  EXPECT_NE(message.find(fmt::format("rank {} and rank 0 made different task graphs",
+                                     session().ranks() - 1)),
+            std::string::npos)
+      << message;
+}
+
 TEST_F(RanksTest, AreToldTheTimesThatTheFirstMeasures) {
   const std::filesystem::path file =
       std::filesystem::temp_directory_path() / fmt::format("hpdlf_ranks_{}.sqlite", ::getpid());
@@ -73,8 +94,10 @@ TEST_F(RanksTest, AreToldTheTimesThatTheFirstMeasures) {
   add.spec->infer(add);
   const graph::TilingRule rule = graph::tiling_rule(add);
   double mine = 0;
+  partition::Machine machine;
   {
-    runtime::Calibration calibration(file, 1, &session());
+    runtime::Calibration calibration(file, 1 + session().rank(), &session());
+    machine = calibration.machine(session().ranks());
     mine = calibration.seconds(partition::kernel_call(add, rule, rule.iteration_space())).value();
   }
 
@@ -84,6 +107,8 @@ TEST_F(RanksTest, AreToldTheTimesThatTheFirstMeasures) {
     EXPECT_EQ(session().any(is_set), is_set) << "bit " << i << " differs between ranks";
   }
   EXPECT_GT(mine, 0);
+  EXPECT_EQ(machine.workers, 1) << "as the rank that has the fewest";
+  EXPECT_EQ(session().least(machine.memory_bytes), machine.memory_bytes) << "differs between ranks";
   EXPECT_EQ(std::filesystem::exists(file), is_first) << "only the first rank keeps them";
   std::filesystem::remove(file);
 }
