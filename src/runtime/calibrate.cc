@@ -10,6 +10,7 @@
 #include "base/text.hpp"
 #include "codelets/cpu/onednn_info.hpp"
 #include "graph/tiling_rule.hpp"
+#include "runtime/launch.hpp"
 #include "runtime/session_impl.hpp"
 #include "runtime/usable_memory.hpp"
 

@@ -5,6 +5,7 @@
 #include <exception>
 
 #include "base/error.hpp"
+#include "runtime/launch.hpp"
 
 #ifdef HPDLF_WITH_MPI
 #include <mpi.h>
@@ -22,15 +23,6 @@ namespace {
 }
 
 }  // namespace
-
-Launch read_launch() {
-  Launch launch;
-  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMI_RANK", "PMIX_RANK"})
-    launch.mpi = launch.mpi || std::getenv(name) != nullptr;
-  for (const char* name : {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"})
-    if (const char* value = std::getenv(name)) launch.local_ranks = std::max(1, std::atoi(value));
-  return launch;
-}
 
 #ifdef HPDLF_WITH_MPI
 

@@ -14,13 +14,6 @@
 
 namespace hpdlf::runtime {
 
-/// What the environment says of an MPI launcher (Open MPI, MPICH and what is derived from them; Slurm's PMI).
-struct Launch {
-  bool mpi = false;     ///< started by one
-  int local_ranks = 1;  ///< ranks on this machine
-};
-[[nodiscard]] Launch read_launch();
-
 /// Version of the MPI library; empty if this build has none.
 [[nodiscard]] std::string mpi_version();
 

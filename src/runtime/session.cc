@@ -10,6 +10,7 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "partition/task_graph.hpp"
+#include "runtime/launch.hpp"
 #include "runtime/memory.hpp"
 #include "runtime/session_impl.hpp"
 

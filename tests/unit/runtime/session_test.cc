@@ -2,40 +2,19 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <ctime>
 #include <gmock/gmock.h>
-#include <optional>
 #include <thread>
 
 #include "base/error.hpp"
 #include "runtime/paused_workers.hpp"
+#include "support/environment.hpp"
 
 namespace hpdlf::runtime {
 namespace {
 
+using test::Environment;
 using testing::HasSubstr;
-
-/// Sets an environment variable for the life of a test.
-class Environment {
- public:
-  Environment(const char* name, const char* value) : name_(name) {
-    if (const char* old = std::getenv(name)) old_ = old;
-    setenv(name, value, 1);
-  }
-  ~Environment() {
-    if (old_)
-      setenv(name_, old_->c_str(), 1);
-    else
-      unsetenv(name_);
-  }
-  Environment(const Environment&) = delete;
-  Environment& operator=(const Environment&) = delete;
-
- private:
-  const char* name_;
-  std::optional<std::string> old_;
-};
 
 TEST(Session, GivesTheWorkersAndTheSchedulerThatWereAskedFor) {
   const Session session({.cpu_workers = 2, .scheduler = "dmda"});
