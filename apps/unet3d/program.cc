@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/console.hpp"
 #include "graph/op_spec.hpp"
 #include "partition/lower.hpp"
 #include "partition/planner.hpp"
@@ -109,8 +110,9 @@ partition::CostModel model_of(int ranks, int workers, double memory_gib,
                               runtime::Session* session) {
   const auto file = runtime::calibration_file();
   auto times = std::make_shared<runtime::Calibration>(file, workers, session, [file] {
-    fmt::print(stderr, "measuring kernels that this machine has not run before; kept in {}\n",
-               file.string());
+    say_line(stderr,
+             fmt::format("measuring kernels that this machine has not run before; kept in {}",
+                         file.string()));
   });
   partition::Machine machine = times->machine(ranks);
   if (memory_gib > 0) machine.memory_bytes = static_cast<std::int64_t>(memory_gib * (1 << 30));

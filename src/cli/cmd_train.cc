@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "apps/unet3d/app.hpp"
+#include "base/console.hpp"
 #include "base/error.hpp"
 #include "cli/commands.hpp"
 #include "cli/positive.hpp"
@@ -45,6 +46,7 @@ void add_train(CLI::App& app, Action& action) {
     action = [request] {
       if (request->config.empty() && request->resume.empty())
         throw Error("nothing to train", "hpdlf train apps/unet3d/unet3d.toml, or --resume RUN");
+      outlive_readers();  // `hpdlf train my.toml | head` trains to the end
       return apps::train_unet3d(*request);
     };
   });

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 
+#include "base/console.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "cli/commands.hpp"
@@ -55,10 +56,8 @@ int main(int argc, char** argv) {
   hpdlf::init_log();
   try {
     return run(argc, argv);
-  } catch (const hpdlf::Error& e) {
-    fmt::print(stderr, "error: {}\n", e.what());
   } catch (const std::exception& e) {
-    fmt::print(stderr, "error: {}\n", e.what());
+    hpdlf::say_line(stderr, fmt::format("error: {}", e.what()));
   }
   return 1;
 }
