@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <system_error>
@@ -34,6 +35,22 @@ int open_retrying(const fs::path& path, int flags, mode_t mode = 0) {
     fd = ::open(path.c_str(), flags | O_CLOEXEC, mode);
   } while (fd < 0 && errno == EINTR);
   return fd;
+}
+
+/// The descriptor of this process that `path` stands for, as /proc/self/fd/1 does; -1 if it stands for none.
+int own_descriptor(const fs::path& path) {
+  std::error_code ignored;
+  if (fs::canonical(folder_of(path), ignored) != fmt::format("/proc/{}/fd", ::getpid())) return -1;
+  return std::atoi(path.filename().c_str());
+}
+
+/// What symbolic links lead to, there or not; an open file that /dev/stdout leads to keeps its name in /proc.
+fs::path behind_links(fs::path path) {
+  constexpr int kMostLinks = 40;  // as many as Linux follows
+  std::error_code none;
+  for (int i = 0; i < kMostLinks && fs::is_symlink(path, none) && own_descriptor(path) < 0; ++i)
+    path = folder_of(path) / fs::read_symlink(path, none);
+  return path;
 }
 
 /// Reads to the end into `content` (bytes or text), growing it as needed: the file may change size meanwhile.
@@ -81,7 +98,19 @@ Error file_error(std::string_view action, const fs::path& path, int error) {
   return Error(std::move(message), std::move(hint));
 }
 
-AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
+AtomicFile::AtomicFile(fs::path path) : path_(behind_links(std::move(path))) {
+  std::error_code ignored;
+  const fs::file_status status = fs::status(path_, ignored);
+  if (const int own = own_descriptor(path_); own >= 0)
+    fd_ = ::fcntl(own, F_DUPFD_CLOEXEC, 0);  // goes on where its other users are
+  else if (fs::exists(status) && !fs::is_regular_file(status))
+    fd_ = open_retrying(path_, O_WRONLY);
+  else
+    open_temporary();
+  if (fd_ < 0) throw file_error("write", path_, errno);
+}
+
+void AtomicFile::open_temporary() {
   static std::atomic<unsigned> serial{0};
   // A killed process of the same id may have left the name behind: take the next one.
   do {
@@ -89,7 +118,6 @@ AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
                                                 serial++, path_.filename().string());
     fd_ = open_retrying(temporary_, O_WRONLY | O_CREAT | O_EXCL, 0666);
   } while (fd_ < 0 && errno == EEXIST);
-  if (fd_ < 0) throw file_error("write", path_, errno);
 }
 
 AtomicFile::~AtomicFile() {
@@ -109,6 +137,10 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
 
 void AtomicFile::commit(FolderSync sync) {
   HPDLF_ASSERT(fd_ >= 0, "{} is committed twice", path_.string());
+  if (temporary_.empty()) {  // a device or a pipe has it already
+    if (::close(std::exchange(fd_, -1)) != 0) throw file_error("write", path_, errno);
+    return;
+  }
   if (::fsync(fd_) != 0) throw file_error("write", path_, errno);
   if (::close(std::exchange(fd_, -1)) != 0) throw file_error("write", path_, errno);
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw file_error("write", path_, errno);

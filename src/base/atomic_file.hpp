@@ -2,6 +2,7 @@
 //
 // A new content goes to a temporary name in the same folder, is flushed to the disk (fsync), and takes the final name
 // by rename(2): a crash, a kill -9 or a full disk at any moment leaves the old file or the new one, never a part of it.
+// A symbolic link stays and what it leads to is replaced; a device or a pipe (-o /dev/stdout) is written to as it is.
 // Temporary names begin with kTemporaryPrefix, so that a later run can remove what a killed one left.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -27,7 +28,7 @@ enum class FolderSync {
 /// One file being written. Destroyed without commit(): nothing remains, an existing file at `path` is untouched.
 class AtomicFile {
  public:
-  /// @throws Error if the folder does not exist or may not be written.
+  /// @throws Error if the folder does not exist or may not be written, or if `path` is a folder.
   explicit AtomicFile(std::filesystem::path path);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
@@ -40,7 +41,9 @@ class AtomicFile {
   void commit(FolderSync sync = FolderSync::now);
 
  private:
-  std::filesystem::path path_, temporary_;
+  void open_temporary();
+
+  std::filesystem::path path_, temporary_;  ///< no temporary_: written to directly
   int fd_ = -1;
 };
 

@@ -2,11 +2,13 @@
 #include "base/atomic_file.hpp"
 
 #include <csignal>
+#include <fcntl.h>
 #include <fstream>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "support/message_of.hpp"
@@ -60,6 +62,58 @@ TEST_F(AtomicFileTest, StepsOverTheTemporaryFilesOfAKilledProcessOfTheSameId) {
   write_file_atomically(folder_ / "a.txt", "whole");
 
   EXPECT_EQ(read_text_file(folder_ / "a.txt"), "whole");
+}
+
+TEST_F(AtomicFileTest, ReplacesWhatALinkLeadsToAndKeepsTheLink) {
+  fs::create_directory(folder_ / "data");
+  write_file_atomically(folder_ / "data/a.txt", "old");
+  fs::create_symlink("data/a.txt", folder_ / "near");
+  fs::create_symlink(folder_ / "near", folder_ / "far");
+  fs::create_symlink("data/new.txt", folder_ / "dangling");
+
+  write_file_atomically(folder_ / "far", "new");
+  write_file_atomically(folder_ / "dangling", "made");
+
+  for (const char* link : {"near", "far", "dangling"}) EXPECT_TRUE(fs::is_symlink(folder_ / link));
+  EXPECT_EQ(read_text_file(folder_ / "data/a.txt"), "new");
+  EXPECT_EQ(read_text_file(folder_ / "data/new.txt"), "made");
+}
+
+TEST_F(AtomicFileTest, WritesToADeviceOrAPipeAsItIs) {
+  write_file_atomically("/dev/null", "gone");
+  EXPECT_TRUE(fs::is_character_file("/dev/null"));
+
+  const fs::path pipe = folder_ / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const int reader = ::open(pipe.c_str(), O_RDONLY | O_NONBLOCK);
+  write_file_atomically(pipe, "text");
+  char text[8] = {};
+  EXPECT_EQ(::read(reader, text, sizeof text), 4);
+  ::close(reader);
+  EXPECT_STREQ(text, "text");
+  EXPECT_TRUE(fs::is_fifo(pipe));
+  EXPECT_EQ(files(), 1);
+}
+
+TEST_F(AtomicFileTest, WritesToAnOpenFileWhereItStands) {
+  const fs::path path = folder_ / "out.txt";
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT, 0600);
+  ASSERT_EQ(::write(fd, "1", 1), 1);
+
+  write_file_atomically(fmt::format("/dev/fd/{}", fd), "2");
+  ASSERT_EQ(::write(fd, "3", 1), 1);
+  ::close(fd);
+
+  EXPECT_EQ(read_text_file(path), "123") << "as with `-o /dev/stdout >> out.txt`";
+  EXPECT_EQ(files(), 1);
+}
+
+TEST_F(AtomicFileTest, NamesAFolderThatIsToBeWritten) {
+  EXPECT_THAT(message_of([&] { write_file_atomically(folder_, ""); }),
+              testing::AllOf(HasSubstr(folder_.string()), HasSubstr("Is a directory")));
+  fs::create_symlink("self", folder_ / "self");
+  EXPECT_THAT(message_of([&] { write_file_atomically(folder_ / "self" / "x", ""); }),
+              HasSubstr("symbolic links"));
 }
 
 TEST_F(AtomicFileTest, ReadsBackBytesOfEverySize) {
