@@ -43,8 +43,7 @@ std::vector<Finding> examine() {
   found.push_back({"MPI", r.mpi, r.mpi ? r.mpi_version : "not in this build",
                    "apt-get install libopenmpi-dev openmpi-bin, then run scripts/install_deps.sh "
                    "and build again"});
-  found.push_back({"GPU", r.cuda, r.cuda ? "CUDA workers" : "StarPU without CUDA, or no device",
-                   "a CUDA build of StarPU; training on CPU cores needs none"});
+  found.push_back({"GPU", false, "not used yet: all kernels are for CPU cores", ""});
   const auto memory = static_cast<std::uintmax_t>(runtime::usable_memory());
   found.push_back({"memory", memory > (std::uintmax_t{2} << 30), gib(memory) + " available",
                    "close other programs, or give the container more"});

@@ -14,8 +14,7 @@
 namespace {
 
 constexpr const char* kDescription =
-    "HP-DLF trains deep networks on CPU cores, GPUs and many nodes: it splits every layer into "
-    "tasks,\n"
+    "HP-DLF trains deep networks on CPU cores and many nodes: it splits every layer into tasks,\n"
     "predicts what each way of splitting costs before running, and runs the best one on StarPU.";
 
 constexpr const char* kFooter =

@@ -96,6 +96,8 @@ starpu_conf make_conf(const std::string& scheduler, int workers) {
   conf.sched_policy_name = scheduler.c_str();
   if (std::getenv("STARPU_NCPU") == nullptr && std::getenv("STARPU_NCPUS") == nullptr)
     conf.ncpus = workers;
+  // No kernel of ours runs on other devices, and their drivers would each take a core and the first worker ids.
+  conf.ncuda = conf.nhip = conf.nopencl = conf.nmax_fpga = conf.nmpi_ms = conf.ntcpip_ms = 0;
   conf.catch_signals = 0;  // Ctrl-C is the trainer's
   // Without bounds dmdas takes every priority for the default one.
   conf.global_sched_ctx_min_priority = 0;
@@ -197,9 +199,6 @@ RuntimeReport runtime_report() {
   report.starpu_version = fmt::format("{}.{}.{}", major, minor, release);
 #ifdef STARPU_USE_FXT
   report.fxt = true;
-#endif
-#ifdef STARPU_USE_CUDA
-  report.cuda = true;
 #endif
 #ifdef STARPU_SIMGRID
   report.simgrid = true;

@@ -57,7 +57,7 @@ class Session {
 /// Versions and features for `hpdlf doctor`.
 struct RuntimeReport {
   std::string starpu_version;
-  bool fxt = false, mpi = false, cuda = false, simgrid = false;
+  bool fxt = false, mpi = false, simgrid = false;
   std::string mpi_version;
   int cores = 0;
 };

@@ -310,8 +310,10 @@ class Reference(Workspace):
         self.fails("ops", "Convv", say=["Convv", "Conv"])
 
     def test_doctor(self):
-        subjects = {f["subject"] for f in json.loads(self.hpdlf("doctor", "--json").stdout)}
-        self.assertTrue({"StarPU", "CPU", "oneDNN", "MPI", "memory", "disk"} <= subjects, subjects)
+        found = {f["subject"]: f for f in json.loads(self.hpdlf("doctor", "--json").stdout)}
+        self.assertTrue({"StarPU", "CPU", "oneDNN", "MPI", "GPU", "memory", "disk"} <= found.keys(), found.keys())
+        self.assertFalse(found["GPU"]["usable"])
+        self.assertIn("not used yet", found["GPU"]["detail"])
 
 
 @unittest.skipUnless(COLIN27.exists(), f"{COLIN27} is not installed (package mricron-data)")
