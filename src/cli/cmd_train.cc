@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "apps/unet3d/app.hpp"
 #include "base/console.hpp"
@@ -10,6 +12,17 @@
 #include "cli/positive.hpp"
 
 namespace hpdlf::cli {
+namespace {
+
+/// One pair each time, so that what follows it is not taken for another.
+void add_overrides(CLI::App& cmd, std::vector<std::string>& overrides, const std::string& doc) {
+  cmd.add_option("--set", overrides, doc + "; may be repeated")
+      ->type_name("KEY=VALUE")
+      ->take_all()
+      ->allow_extra_args(false);
+}
+
+}  // namespace
 
 void add_train(CLI::App& app, Action& action) {
   auto request = std::make_shared<apps::TrainRequest>();
@@ -24,9 +37,7 @@ void add_train(CLI::App& app, Action& action) {
       "save (docs/environment.md)");
   auto* config =
       cmd->add_option("CONFIG", request->config, "Configuration of the experiment (TOML)");
-  cmd->add_option("--set", request->overrides, "Override a key: --set train.steps=500")
-      ->type_name("KEY=VALUE")
-      ->take_all();
+  add_overrides(*cmd, request->overrides, "Override a key: --set train.steps=500");
   cmd->add_option_function<std::string>(
          "--math",
          [request](const std::string& m) { request->overrides.push_back("plan.math=" + m); },
@@ -60,10 +71,8 @@ void add_predict(CLI::App& app, Action& action) {
       ->required();
   cmd->add_option("-o,--output", request->output, "NIfTI labels to write, on the image's grid")
       ->required();
-  cmd->add_option("--set", request->overrides,
-                  "Override a key of the run's configuration: --set data.patch=64,64,64")
-      ->type_name("KEY=VALUE")
-      ->take_all();
+  add_overrides(*cmd, request->overrides,
+                "Override a key of the run's configuration: --set data.patch=64,64,64");
   cmd->callback(
       [request, &action] { action = [request] { return apps::predict_unet3d(*request); }; });
 }
@@ -73,9 +82,7 @@ void add_plan(CLI::App& app, Action& action) {
   CLI::App* cmd = app.add_subcommand(
       "plan", "Say how the work would be split and what a step would cost, without running it");
   cmd->add_option("CONFIG", request->config, "Configuration of the experiment (TOML)")->required();
-  cmd->add_option("--set", request->overrides, "Override a key")
-      ->type_name("KEY=VALUE")
-      ->take_all();
+  add_overrides(*cmd, request->overrides, "Override a key");
   cmd->add_option("--ranks", request->ranks, "Plan for this many ranks")->check(positive());
   cmd->add_option("-o,--output", request->output, "Write the plan as JSON");
   cmd->add_flag("--json", request->json, "Print the predictions as JSON");

@@ -193,6 +193,15 @@ class Training(Workspace):
         self.assertFalse((self.path / "runs").exists())
 
 
+    def test_takes_settings_before_and_after_the_configuration(self):
+        for order in (["--set", "train.batch=2", "--set", "run.name=x", "small.toml"], ["small.toml", "--set", "train.batch=2", "--set", "run.name=x"],
+                      ["--set", "train.batch=2", "small.toml", "--set", "run.name=x"]):
+            # An unknown key ends it before anything is read: all keys were taken, and this one is the only one unknown.
+            self.fails("train", *order, "--set", "no.key=1", say=["error: --set no.key=1: unknown key"])
+            self.fails("plan", *order, "--set", "no.key=1", say=["error: --set no.key=1: unknown key"])
+        self.fails("predict", "--set", "train.batch=2", "nowhere", "image.nii.gz", "-o", "out.nii.gz", say=["nowhere"])
+
+
 class BadInput(Workspace):
     def test_missing_file(self):
         self.train_fails("data.train_images=nowhere.nii.gz", say=["nowhere.nii.gz", "no such file"])
