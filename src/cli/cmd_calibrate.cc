@@ -14,7 +14,7 @@ namespace {
 
 int run(bool json) {
   const int cores = runtime::runtime_report().cores;
-  std::filesystem::remove(runtime::calibration_file());
+  runtime::forget_measurements(runtime::calibration_file());
   const partition::Machine machine =
       runtime::Calibration(runtime::calibration_file(), cores).machine(1);
   if (json) {

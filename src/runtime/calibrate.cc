@@ -55,6 +55,11 @@ std::string processor_name() {
   return name.empty() ? "unknown processor" : name;
 }
 
+/// What all keys of this machine in the database begin with.
+std::string machine_name() {
+  return fmt::format("{} x{}, ", processor_name(), sysconf(_SC_NPROCESSORS_ONLN));
+}
+
 std::int64_t bytes_of(const partition::KernelCall& call) {
   std::int64_t bytes = 0;
   for (const auto* operands : {&call.inputs, &call.outputs})
@@ -95,11 +100,11 @@ Calibration::Calibration(const std::filesystem::path& file, int workers, Session
   // Other ranks of this machine calibrate, and compute, at the same time.
   // A processor of the same name may have fewer instructions, as a virtual machine or ONEDNN_MAX_CPU_ISA has it.
   const codelets::OnednnInfo dnnl = codelets::onednn_info();
-  stored_.emplace(file,
-                  fmt::format("{} x{}, oneDNN {} for {}, {} workers, {} local ranks", processor_,
-                              sysconf(_SC_NPROCESSORS_ONLN), dnnl.version, dnnl.instruction_set,
-                              workers_, read_launch().local_ranks),
-                  kVersion);
+  stored_.emplace(
+      file,
+      fmt::format("{}oneDNN {} for {}, {} workers, {} local ranks", machine_name(), dnnl.version,
+                  dnnl.instruction_set, workers_, read_launch().local_ranks),
+      kVersion);
 }
 
 Calibration::~Calibration() = default;
@@ -194,6 +199,14 @@ double Calibration::of_first_rank(double value) const {
 
 std::int64_t Calibration::least_of_ranks(std::int64_t value) const {
   return session_ != nullptr ? session_->least(value) : value;
+}
+
+void forget_measurements(const std::filesystem::path& file) {
+  try {
+    KernelDatabase(file, machine_name(), kVersion).forget(machine_name());
+  } catch (const DamagedDatabase&) {
+    std::filesystem::remove(file);
+  }
 }
 
 std::filesystem::path calibration_file() { return cache_dir() / "machine.sqlite"; }

@@ -63,6 +63,10 @@ class Calibration final : public partition::KernelTimes {
   std::function<void()> on_measuring_;
 };
 
+/// Forgets what this machine measured, with any number of workers and ranks; what others that share `file` measured stays, unless the file
+/// is damaged: it is removed then. @throws Error if it cannot be written.
+void forget_measurements(const std::filesystem::path& file);
+
 /// In the cache folder.
 [[nodiscard]] std::filesystem::path calibration_file();
 

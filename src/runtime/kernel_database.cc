@@ -3,7 +3,6 @@
 #include <sqlite3.h>
 
 #include "base/atomic_file.hpp"
-#include "base/error.hpp"
 
 namespace hpdlf::runtime {
 namespace {
@@ -24,11 +23,14 @@ void KernelDatabase::Close::operator()(sqlite3_stmt* statement) const {
 
 void KernelDatabase::check(int code, const char* action) const {
   if (code == SQLITE_OK || code == SQLITE_DONE || code == SQLITE_ROW) return;
-  throw Error(fmt::format("cannot {} {}: {}", action, file_.string(),
-                          database_ ? sqlite3_errmsg(database_.get()) : sqlite3_errstr(code)),
-              code == SQLITE_NOTADB || code == SQLITE_CORRUPT
-                  ? "remove it: it holds nothing but measurements of this machine"
-                  : kOtherFolder);
+  std::string message =
+      fmt::format("cannot {} {}: {}", action, file_.string(),
+                  database_ ? sqlite3_errmsg(database_.get()) : sqlite3_errstr(code));
+  if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT)
+    throw DamagedDatabase(
+        std::move(message),
+        "remove it, as `hpdlf calibrate` does: it holds nothing but measurements");
+  throw Error(std::move(message), kOtherFolder);
 }
 
 void KernelDatabase::run(const char* sql) {
@@ -89,6 +91,12 @@ void KernelDatabase::add(const std::string& call, double seconds) {
   sqlite3_bind_double(add_.get(), 3, seconds);
   check(sqlite3_step(add_.get()), "write");
   sqlite3_reset(add_.get());
+}
+
+void KernelDatabase::forget(const std::string& machines) {
+  const Statement remove = prepare("DELETE FROM kernels WHERE substr(machine, 1, length(?1)) = ?1");
+  bind_text(remove.get(), 1, machines);
+  check(sqlite3_step(remove.get()), "write");
 }
 
 KernelDatabase::Writing::Writing(KernelDatabase& database) : database_(database) {

@@ -6,21 +6,32 @@
 #include <optional>
 #include <string>
 
+#include "base/error.hpp"
+
 struct sqlite3;
 struct sqlite3_stmt;
 
 namespace hpdlf::runtime {
 
+/// A file that is no database, or a damaged one.
+class DamagedDatabase : public Error {
+ public:
+  using Error::Error;
+};
+
 class KernelDatabase {
  public:
   /// Opens or makes `file` and its folder. What a `version` other than the given one has measured is forgotten.
-  /// @throws Error naming the file if it cannot be written or is no database.
+  /// @throws Error naming the file if it cannot be written, DamagedDatabase if it is none.
   KernelDatabase(std::filesystem::path file, std::string machine, int version);
 
   /// Seconds of the call of that text on this machine.
   [[nodiscard]] std::optional<double> find(const std::string& call);
   /// @param seconds  infinite: the machine cannot make this call
   void add(const std::string& call, double seconds);
+
+  /// Removes the times of all machines whose names begin so.
+  void forget(const std::string& machines);
 
   /// While one exists no other process adds anything; making one waits for those of others.
   class Writing {

@@ -28,6 +28,8 @@ class CalibrateTest : public testing::Test {
 };
 
 const Attrs kNone;
+constexpr std::string_view kNoDatabase =
+    "no database, but long enough to be one: sixty, seventy, eighty, ninety, a hundred.";
 
 /// y = x + x, or another elementwise operator of `inputs` operands.
 partition::KernelCall call_of(std::string_view op, std::int64_t elements, std::size_t inputs) {
@@ -127,9 +129,47 @@ TEST_F(CalibrateTest, ForgetsWhatAnotherVersionMeasured) {
   EXPECT_EQ(KernelDatabase(cache(), machine, 2).find("Add"), std::nullopt);
 }
 
+TEST_F(CalibrateTest, ForgetsMachinesByTheBeginningOfTheirNames) {
+  const std::string names[] = {"A x2, 1 workers", "A x2, 2 workers", "A x20, 2 workers", "B x2, "};
+  for (const std::string& name : names) KernelDatabase(cache(), name, 1).add("Add", 0.25);
+
+  KernelDatabase(cache(), "", 1).forget("A x2, ");
+
+  EXPECT_EQ(KernelDatabase(cache(), names[0], 1).find("Add"), std::nullopt);
+  EXPECT_EQ(KernelDatabase(cache(), names[1], 1).find("Add"), std::nullopt);
+  EXPECT_EQ(KernelDatabase(cache(), names[2], 1).find("Add"), 0.25);
+  EXPECT_EQ(KernelDatabase(cache(), names[3], 1).find("Add"), 0.25);
+}
+
+TEST_F(CalibrateTest, ForgetsWhatThisMachineMeasuredAndKeepsTheFile) {
+  const partition::KernelCall add = call_of("Add", 1 << 10, 2);
+  bool measures = false;
+  const auto seconds = [&] {
+    return Calibration(cache(), 1, nullptr, [&] { measures = true; }).seconds(add);
+  };
+  (void)seconds();
+  measures = false;
+  (void)seconds();
+  ASSERT_FALSE(measures);
+
+  forget_measurements(cache());
+
+  EXPECT_TRUE(fs::exists(cache())) << "others may have theirs in it";
+  (void)seconds();
+  EXPECT_TRUE(measures);
+}
+
+TEST_F(CalibrateTest, ForgetsAFileThatIsDamaged) {
+  write_file_atomically(cache(), kNoDatabase);
+
+  forget_measurements(cache());
+
+  EXPECT_FALSE(fs::exists(cache()));
+  EXPECT_NO_THROW(forget_measurements(cache())) << "nothing to forget";
+}
+
 TEST_F(CalibrateTest, NamesAFileThatIsNoDatabase) {
-  write_file_atomically(cache(), std::string_view("no database, but long enough to be one: "
-                                                  "sixty, seventy, eighty, ninety, a hundred."));
+  write_file_atomically(cache(), kNoDatabase);
   try {
     Calibration calibration(cache(), 1);
     ADD_FAILURE() << "was opened";
