@@ -33,7 +33,8 @@ struct PlanRequest {
   std::filesystem::path output;  ///< plan as JSON; empty: none
   bool json = false;
 };
-/// Prints what a step would cost, for the chosen strategy and beside it for the simplest ones.
+/// Prints what a step would cost, for the chosen strategy and beside it for the simplest ones, whether or not these fit in memory.
+/// @throws Error if the chosen one does not.
 int plan_unet3d(const PlanRequest& request);
 
 }  // namespace hpdlf::apps

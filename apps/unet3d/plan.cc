@@ -1,4 +1,5 @@
 // `hpdlf plan`: what a step would cost, before anything runs.
+#include <algorithm>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -11,17 +12,34 @@
 namespace hpdlf::apps {
 namespace {
 
+double mib(std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+
 struct Row {
   std::string strategy, reason;
-  double ms = 0, peak_mib = 0;
+  double ms = 0;
+  std::int64_t peak_bytes = 0;  ///< of the fullest rank
   std::size_t tasks = 0;
+  bool fits = true;
+
+  [[nodiscard]] double peak_mib() const { return mib(peak_bytes); }
 };
 
 Row row_of(const std::string& strategy, const PlannedStep& step) {
-  std::int64_t peak = 0;
-  for (const auto bytes : step.prediction.peak_bytes) peak = std::max(peak, bytes);
   return {strategy, step.plan.reason, step.prediction.seconds * 1e3,
-          static_cast<double>(peak) / (1 << 20), step.tasks->tasks.size()};
+          std::ranges::max(step.prediction.peak_bytes), step.tasks->tasks.size()};
+}
+
+/// The row of a strategy to compare with: where it does not fit, what it would be with more memory.
+Row row_beside(const std::shared_ptr<const graph::Graph>& graph, const partition::CostModel& model,
+               const StepRequest& request) {
+  try {
+    return row_of(request.strategy, plan_step(graph, model, request));
+  } catch (const Error&) {
+    Row row = row_of(request.strategy, plan_step(graph, model.without_memory_limit(), request));
+    row.fits = row.peak_bytes <= model.machine().memory_bytes;
+    if (row.fits) throw;
+    return row;
+  }
 }
 
 }  // namespace
@@ -40,7 +58,7 @@ int plan_unet3d(const PlanRequest& request) {
   for (const std::string& simple : partition::strategy_names())
     if (simple != options.strategy) {
       step.strategy = simple;
-      rows.push_back(row_of(simple, plan_step(graph, model, step)));
+      rows.push_back(row_beside(graph, model, step));
     }
 
   if (!request.output.empty())
@@ -50,7 +68,8 @@ int plan_unet3d(const PlanRequest& request) {
     for (const auto& r : rows)
       list.push_back({{"strategy", r.strategy},
                       {"predicted_step_ms", r.ms},
-                      {"predicted_peak_mib", r.peak_mib},
+                      {"predicted_peak_mib", r.peak_mib()},
+                      {"fits", r.fits},
                       {"tasks", r.tasks},
                       {"reason", r.reason}});
     fmt::print("{}\n", list.dump(2));
@@ -61,7 +80,10 @@ int plan_unet3d(const PlanRequest& request) {
              model.machine().workers, model.machine().name);
   fmt::print("  {:<12} {:>12} {:>14} {:>8}\n", "strategy", "ms a step", "MiB a rank", "tasks");
   for (const auto& r : rows)
-    fmt::print("  {:<12} {:>12.0f} {:>14.0f} {:>8}\n", r.strategy, r.ms, r.peak_mib, r.tasks);
+    fmt::print("  {:<12} {:>12.0f} {:>14.0f} {:>8}{}\n", r.strategy, r.ms, r.peak_mib(), r.tasks,
+               r.fits ? ""
+                      : fmt::format("  does not fit: {:.1f} MiB of {:.1f} that may be used",
+                                    r.peak_mib(), mib(model.machine().memory_bytes)));
   fmt::print("\nchosen: {}\n", rows.front().reason);
   if (!request.output.empty()) fmt::print("plan written to {}\n", request.output.string());
   return 0;

@@ -190,8 +190,20 @@ class Training(Workspace):
 
         self.assertGreater(len(rows), 3)
         self.assertTrue(all(r["predicted_step_ms"] > 0 and r["predicted_peak_mib"] > 0 for r in rows))
+        self.assertTrue(all(r["fits"] for r in rows), rows)
         self.assertFalse((self.path / "runs").exists())
 
+    def test_plans_beside_strategies_that_do_not_fit(self):
+        peaks = [r["predicted_peak_mib"] for r in json.loads(self.hpdlf("plan", "small.toml", "--json").stdout)]
+        limit = (min(peaks) + max(peaks)) / 2
+        limited = ("plan", "small.toml", "--set", f"plan.memory_gib={limit / 1024:.9f}", "-o", "plan.json")
+
+        rows = json.loads(self.hpdlf(*limited, "--json").stdout)
+
+        self.assertEqual([r["fits"] for r in rows], [r["predicted_peak_mib"] <= limit for r in rows], rows)
+        self.assertTrue(rows[0]["fits"] and not all(r["fits"] for r in rows), rows)
+        self.assertRegex(self.hpdlf(*limited).stdout, r"does not fit: [0-9.]+ MiB of [0-9.]+ that may be used")
+        self.assertEqual(json.loads((self.path / "plan.json").read_text())["format"], "hpdlf-plan")
 
     def test_takes_settings_before_and_after_the_configuration(self):
         for order in (["--set", "train.batch=2", "--set", "run.name=x", "small.toml"], ["small.toml", "--set", "train.batch=2", "--set", "run.name=x"],
