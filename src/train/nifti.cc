@@ -245,7 +245,7 @@ nifti_1_header header_of(const LabelVolume& labels) {
   image->sform_code = NIFTI_XFORM_SCANNER_ANAT;
   image->qform_code = 0;
   const auto mm = spacing(labels.affine);
-  for (int i = 0; i < 3; ++i) image->pixdim[i + 1] = mm[static_cast<std::size_t>(i)];
+  image->dx = mm[0], image->dy = mm[1], image->dz = mm[2];  // its header's pixdim is made of these
   image->xyz_units = NIFTI_UNITS_MM;
   image->intent_code = NIFTI_INTENT_LABEL;
   nifti_1_header header{};

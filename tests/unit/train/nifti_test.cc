@@ -1,6 +1,8 @@
 #include "train/nifti.hpp"
 
+#include <array>
 #include <cmath>
+#include <cstring>
 #include <fstream>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -285,6 +287,17 @@ TEST_P(WrittenLabels, AreReadBackWithTheirAffine) {
 
 INSTANTIATE_TEST_SUITE_P(Names, WrittenLabels,
                          testing::Values("labels.nii", "labels.nii.gz", "sub-01.t1.nii.gz"));
+
+TEST(WrittenLabels, SayHowLargeTheirVoxelsAre) {
+  const TempFolder folder;
+  write_labels(folder / "labels.nii",
+               {{1, 1, 1}, {2, 0, 0, 0, 0, 0.5, 0, 0, 0, 0, 3, 0, 0, 0, 0, 1}, {0}});
+
+  const auto bytes = read_file(folder / "labels.nii");
+  std::array<float, 3> mm{};
+  std::memcpy(mm.data(), bytes.data() + 80, sizeof mm);  // pixdim[1..3] of nifti1.h
+  EXPECT_EQ(mm, (std::array<float, 3>{2, 0.5, 3}));
+}
 
 TEST(WrittenLabels, NeedAFolderAndAName) {
   const TempFolder folder;
