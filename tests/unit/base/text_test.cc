@@ -13,6 +13,12 @@ TEST(Text, IsTrimmedOfBlanksAndLineEnds) {
   EXPECT_EQ(trimmed(" \r"), "");
 }
 
+TEST(Text, IsSplitIntoWhatIsNotEmpty) {
+  EXPECT_EQ(split(" a, b c ,,d", ','), (std::vector<std::string>{"a", "b c", "d"}));
+  EXPECT_EQ(split("a", ','), (std::vector<std::string>{"a"}));
+  EXPECT_TRUE(split(" , ", ',').empty());
+}
+
 TEST(Field, IsWhatStandsBehindItsWholeName) {
   const test::TempFolder folder;
   std::ofstream(folder / "status")
