@@ -12,15 +12,30 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::map<std::string, std::int32_t> read_label_names(const fs::path& path) {
+/// Without the numbers at its end: "Left hippocampus 17 0 0 0" -> "Left hippocampus".
+std::string without_numbers(std::string text) {
+  for (;;) {
+    const auto blank = text.rfind(' ');
+    if (blank == std::string::npos ||
+        text.find_first_not_of("0123456789.+-", blank + 1) != std::string::npos)
+      return text;
+    text = trimmed(std::string_view(text).substr(0, blank));
+  }
+}
+
+std::vector<LabelName> read_label_names(const fs::path& path) {
   std::ifstream in(path);
   HPDLF_CHECK(in.good(), "{}: the file of label names cannot be read", path.string());
-  std::map<std::string, std::int32_t> names;
+  std::vector<LabelName> names;
   for (std::string line; std::getline(in, line);) {
     std::istringstream words(line);
     std::int32_t value = 0;
-    std::string name;
-    if (words >> value >> name) names[name] = value;
+    std::string rest;
+    if (!(words >> value) || !std::getline(words, rest)) continue;
+    rest = trimmed(rest);
+    const std::string column = trimmed(std::string_view(rest).substr(0, rest.find('\t')));
+    if (column.empty()) continue;
+    names.push_back({value, column, without_numbers(column)});
   }
   HPDLF_CHECK(!names.empty(), "{}: no line of the form `value name`", path.string());
   return names;
@@ -71,17 +86,27 @@ void ClassMap::add_names(const std::string& pattern, std::uint8_t k) {
   HPDLF_CHECK(!names_.empty(),
               "class \"{}\" names the label \"{}\", but `label_names` gives no file of names",
               options_.classes[k], pattern);
+  const auto take = [&](const auto& is_meant) {
+    bool found = false;
+    for (const LabelName& label : names_)
+      if (is_meant(label)) {
+        values_[label.value] = k;
+        found = true;
+      }
+    return found;
+  };
   const bool prefix = pattern.back() == '*';
   const std::string stem = prefix ? pattern.substr(0, pattern.size() - 1) : pattern;
-  bool found = false;
-  for (const auto& [name, value] : names_)
-    if (prefix ? name.starts_with(stem) : name == stem) {
-      values_[value] = k;
-      found = true;
-    }
-  if (found) return;
+  const auto begins_so = [](const std::string& beginning) {
+    return [beginning](const LabelName& label) { return label.text.starts_with(beginning); };
+  };
+  const auto is_called_so = [&](const LabelName& label) {
+    return label.text == stem || label.name == stem;
+  };
+  // A description may follow the name: what is called so comes first, then what begins with these words.
+  if (prefix ? take(begins_so(stem)) : take(is_called_so) || take(begins_so(stem + " "))) return;
   std::vector<std::string> known;
-  for (const auto& [name, value] : names_) known.push_back(name);
+  for (const LabelName& label : names_) known.push_back(label.name);
   throw Error(fmt::format("class \"{}\": no label is called \"{}\" in {}{}", options_.classes[k],
                           pattern, options_.label_names.string(), did_you_mean(stem, known)));
 }

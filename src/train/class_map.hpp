@@ -12,6 +12,13 @@
 
 namespace hpdlf::train {
 
+/// A line of VolumeDataOptions::label_names. Several may have one name.
+struct LabelName {
+  std::int32_t value = 0;
+  std::string text;  ///< all up to a tab
+  std::string name;  ///< without the numbers at its end: codes, colours
+};
+
 /// What VolumeDataOptions::class_labels says, whose options must outlive it.
 class ClassMap {
  public:
@@ -28,7 +35,7 @@ class ClassMap {
                          const std::filesystem::path& path) const;
 
   const VolumeDataOptions& options_;
-  std::map<std::string, std::int32_t> names_;
+  std::vector<LabelName> names_;
   std::map<std::int32_t, std::uint8_t> values_;
   int rest_ = -1;
 };

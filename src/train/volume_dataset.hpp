@@ -20,9 +20,11 @@ struct VolumeDataOptions {
   /// What label values a class holds, one entry a class: values and ranges "1,3,10-20", or names with '*' from `label_names`
   /// ("Hippocampus*,Amygdala*"); "*" takes everything left over but 0. Empty: value = class.
   std::vector<std::string> class_labels;
-  std::filesystem::path label_names;  ///< text: "value name ..." a line, as AAL's aal.nii.txt
-  std::int64_t downsample = 1;        ///< block mean of this many voxels an axis; labels: nearest
-  bool normalise = true;              ///< z-score a channel
+  /// Text with a value and its name a line. Numbers behind the name need not be written (AAL's codes, FreeSurfer's colours), nor a
+  /// description. A name that several values have stands for all of them.
+  std::filesystem::path label_names;
+  std::int64_t downsample = 1;  ///< block mean of this many voxels an axis; labels: nearest
+  bool normalise = true;        ///< z-score a channel
 };
 
 /// One prepared volume with its classes, not yet padded.

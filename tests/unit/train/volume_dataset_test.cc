@@ -21,6 +21,7 @@ using test::NiftiFile;
 using test::NiftiType;
 using test::TempFolder;
 using testing::AllOf;
+using testing::ElementsAre;
 using testing::HasSubstr;
 
 NiftiFile filled(const Extents& extents, const std::function<double(std::int64_t)>& value,
@@ -46,9 +47,17 @@ class VolumeData : public testing::Test {
   void write(const std::string& name, const NiftiFile& file) {
     test::write_nifti(folder_ / name, file);
   }
-  void write_names() {
-    std::ofstream(folder_ / "names.txt")
-        << "10 Hippocampus_L 4101\n20 Hippocampus_R 4102\n30 Amygdala_L 4201\n";
+  void write_names(const std::string& lines =
+                       "10 Hippocampus_L 4101\n20 Hippocampus_R 4102\n30 Amygdala_L 4201\n") {
+    std::ofstream(folder_ / "names.txt") << lines;
+  }
+  /// Classes of the values 0, 10, 20, 30 if the classes are made of `labels` and the names that were written.
+  [[nodiscard]] std::vector<std::uint8_t> classes_of(const std::vector<std::string>& labels) const {
+    VolumeDataOptions o = options();
+    o.label_names = in("names.txt");
+    o.class_labels = labels;
+    const auto voxels = load_volumes(o).train[0].labels.voxels;
+    return {voxels.begin(), voxels.begin() + 4};
   }
 
   [[nodiscard]] std::string in(const std::string& name) const { return (folder_ / name).string(); }
@@ -113,6 +122,27 @@ TEST_F(VolumeData, MapsRangesNamesAndTheRest) {
   EXPECT_EQ(load_volumes(o).train[0].labels.voxels[0], 0) << "the rest never takes value 0";
   EXPECT_EQ(load_volumes(o).train[0].labels.voxels[1], 3);
   EXPECT_EQ(load_volumes(o).train[0].labels.voxels[3], 1);
+}
+
+TEST_F(VolumeData, TakesNamesOfSeveralWords) {
+  make_pairs(1);
+  write_names(
+      "# FreeSurfer's form\n\n10 Left hippocampus 17 220 0 0\n20 Left amygdala\tLA\t1\r\n30  Area "
+      "4 \r\n");
+
+  EXPECT_THAT(classes_of({"", "Left hippocampus", "Left amygdala", "Area 4"}),
+              ElementsAre(0, 1, 2, 3));
+  EXPECT_THAT(classes_of({"", "Left hippocampus 17 220 0 0", "Left a*", "*"}),
+              ElementsAre(0, 1, 2, 3));
+  EXPECT_THAT(classes_of({"", "Area", "Left", ""}), ElementsAre(0, 2, 2, 1))
+      << "what begins with the word, if nothing is called so";
+}
+
+TEST_F(VolumeData, TakesAllValuesOfAName) {
+  make_pairs(1);
+  write_names("10 Cortex\n20 White 1 2 3 0\n30 Cortex 4 5 6 0\n");
+
+  EXPECT_THAT(classes_of({"", "Cortex", "White", ""}), ElementsAre(0, 1, 2, 1));
 }
 
 TEST_F(VolumeData, IsValueEqualsClassWithoutAMapping) {
