@@ -1,7 +1,9 @@
 #include "train/class_map.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <fstream>
+#include <optional>
 #include <sstream>
 
 #include "base/nearest.hpp"
@@ -41,8 +43,23 @@ std::vector<LabelName> read_label_names(const fs::path& path) {
   return names;
 }
 
-bool is_number(const std::string& text) {
-  return !text.empty() && text.find_first_not_of("0123456789-") == std::string::npos;
+struct ValueRange {
+  std::int32_t low = 0, high = 0;
+};
+
+/// "3", "10-20", "-5--1"; nothing if it is neither a value nor a range.
+std::optional<ValueRange> range_of(const std::string& text) {
+  ValueRange range;
+  const char* const end = text.data() + text.size();
+  auto read = std::from_chars(text.data(), end, range.low);
+  range.high = range.low;
+  if (read.ec == std::errc() && read.ptr != end && *read.ptr == '-')
+    read = std::from_chars(read.ptr + 1, end, range.high);
+  return read.ec == std::errc() && read.ptr == end ? std::optional(range) : std::nullopt;
+}
+
+bool is_of_numbers(const std::string& text) {
+  return text.find_first_not_of("0123456789-") == std::string::npos;
 }
 
 }  // namespace
@@ -72,11 +89,15 @@ LabelVolume ClassMap::map(const RawLabels& raw, const fs::path& path) const {
 void ClassMap::add(const std::string& item, std::uint8_t k) {
   if (item == "*") {
     rest_ = k;
-  } else if (is_number(item)) {
-    const auto dash = item.find('-', 1);
-    const int low = std::stoi(item);
-    const int high = dash == std::string::npos ? low : std::stoi(item.substr(dash + 1));
-    for (int v = low; v <= high; ++v) values_[v] = k;
+  } else if (is_of_numbers(item)) {
+    const auto range = range_of(item);
+    HPDLF_CHECK(range, "class \"{}\": \"{}\" is neither a label value, as 5, nor a range, as 5-9",
+                options_.classes[k], item);
+    HPDLF_CHECK(range->low <= range->high,
+                "class \"{}\": the range \"{}\" holds no value; the lower one comes first: {}-{}",
+                options_.classes[k], item, range->high, range->low);
+    for (std::int64_t v = range->low; v <= range->high; ++v)
+      values_[static_cast<std::int32_t>(v)] = k;
   } else {
     add_names(item, k);
   }

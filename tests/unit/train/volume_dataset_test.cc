@@ -269,6 +269,22 @@ TEST_F(VolumeData, ErrorsNameTheNearestLabelName) {
   EXPECT_THAT(load_error(o), AllOf(HasSubstr("nothing.txt"), HasSubstr("cannot be read")));
 }
 
+TEST_F(VolumeData, ErrorsNameValuesAndRangesThatAreNone) {
+  make_pairs(1);
+  VolumeDataOptions o = options();
+
+  for (const char* item : {"5-", "1-3-5", "-", "--5", "5--", "99999999999", "1-99999999999"}) {
+    o.class_labels = {"0", item, "20", "*"};
+    EXPECT_THAT(load_error(o), AllOf(HasSubstr(fmt::format("class \"a\": \"{}\" is neither", item)),
+                                     HasSubstr("nor a range, as 5-9")));
+  }
+  o.class_labels = {"0", "20-10", "30", "*"};
+  EXPECT_THAT(load_error(o), AllOf(HasSubstr("class \"a\": the range \"20-10\" holds no value"),
+                                   HasSubstr("10-20")));
+  o.class_labels = {"-9--5,0", "10-10", "20,30", ""};
+  EXPECT_EQ(load_volumes(o).train[0].labels.voxels[3], 2);
+}
+
 TEST_F(VolumeData, ErrorsNameClassesWithoutLabelsAndUnknownSplits) {
   make_pairs(1);
   VolumeDataOptions o = options();
