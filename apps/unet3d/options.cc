@@ -60,7 +60,9 @@ void bind_training(Config& c, UNet3dAppOptions& o) {
   c.bind("optimizer.name", o.optimizer.name, "the method", {.choices = {"adamw", "sgd"}});
   c.bind("optimizer.learning_rate", o.schedule.peak, "highest learning rate",
          {.min = 0, .above_min = true});
-  c.bind("optimizer.weight_decay", o.optimizer.weight_decay, "decoupled weight decay", {.min = 0});
+  c.bind("optimizer.weight_decay", o.optimizer.weight_decay,
+         "pull of weights towards 0; sgd: added to the gradient, adamw: decoupled from it",
+         {.min = 0});
   c.bind("optimizer.momentum", o.optimizer.momentum, "sgd only", {.min = 0, .max = 1});
   c.bind("optimizer.nesterov", o.optimizer.nesterov, "sgd only");
   c.section("schedule", "the learning rate over the run");

@@ -20,7 +20,7 @@ constexpr const char* kDescription =
 constexpr const char* kFooter =
     "Examples:\n"
     "  hpdlf train apps/unet3d/unet3d.toml                     train the bundled 3-D U-Net\n"
-    "  hpdlf train my.toml --set train.steps=500 --set run.seed=3\n"
+    "  hpdlf train my.toml --set train.steps=500 --set train.seed=3\n"
     "  hpdlf train --resume runs/unet3d-20260101-120000        go on where it stopped\n"
     "  hpdlf predict runs/unet3d-20260101-120000 t1.nii.gz -o labels.nii.gz\n"
     "  hpdlf doctor                                            what of this system is usable\n"
