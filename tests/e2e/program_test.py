@@ -193,26 +193,6 @@ class Training(Workspace):
         self.assertTrue(all(r["fits"] for r in rows), rows)
         self.assertFalse((self.path / "runs").exists())
 
-    def test_plans_beside_strategies_that_do_not_fit(self):
-        peaks = [r["predicted_peak_mib"] for r in json.loads(self.hpdlf("plan", "small.toml", "--json").stdout)]
-        limit = (min(peaks) + max(peaks)) / 2
-        limited = ("plan", "small.toml", "--set", f"plan.memory_gib={limit / 1024:.9f}", "-o", "plan.json")
-
-        rows = json.loads(self.hpdlf(*limited, "--json").stdout)
-
-        self.assertEqual([r["fits"] for r in rows], [r["predicted_peak_mib"] <= limit for r in rows], rows)
-        self.assertTrue(rows[0]["fits"] and not all(r["fits"] for r in rows), rows)
-        self.assertRegex(self.hpdlf(*limited).stdout, r"does not fit: [0-9.]+ MiB of [0-9.]+ that may be used")
-        self.assertEqual(json.loads((self.path / "plan.json").read_text())["format"], "hpdlf-plan")
-
-    def test_takes_settings_before_and_after_the_configuration(self):
-        for order in (["--set", "train.batch=2", "--set", "run.name=x", "small.toml"], ["small.toml", "--set", "train.batch=2", "--set", "run.name=x"],
-                      ["--set", "train.batch=2", "small.toml", "--set", "run.name=x"]):
-            # An unknown key ends it before anything is read: all keys were taken, and this one is the only one unknown.
-            self.fails("train", *order, "--set", "no.key=1", say=["error: --set no.key=1: unknown key"])
-            self.fails("plan", *order, "--set", "no.key=1", say=["error: --set no.key=1: unknown key"])
-        self.fails("predict", "--set", "train.batch=2", "nowhere", "image.nii.gz", "-o", "out.nii.gz", say=["nowhere"])
-
 
 class BadInput(Workspace):
     def test_missing_file(self):
