@@ -10,6 +10,7 @@
 #include "apps/unet3d/run_folder.hpp"
 #include "apps/unet3d/training.hpp"
 #include "base/atomic_file.hpp"
+#include "base/console.hpp"
 #include "base/interrupt.hpp"
 #include "base/median.hpp"
 #include "runtime/busy_meter.hpp"
@@ -100,19 +101,19 @@ class TrainCommand {
       return work();
     } catch (const train::NonFiniteError& e) {
       if (session.ranks() == 1) throw;
-      if (session.rank() == 0) fmt::print(stderr, "error: {}\n", e.what());
+      if (session.rank() == 0) say_line(stderr, fmt::format("error: {}", e.what()));
       session.barrier();  // nobody ends the first rank before it has spoken
       session.abort_all(1);
     } catch (const std::exception& e) {
       if (session.ranks() == 1) throw;
-      fmt::print(stderr, "error on rank {}: {}\n", session.rank(), e.what());
+      say_line(stderr, fmt::format("error on rank {}: {}", session.rank(), e.what()));
       folder_.reset();  // if nothing is in it yet, it goes
       session.abort_all(1);
     }
   }
 
   void say(const std::string& text) const {
-    if (is_first_ && !request_.quiet) fmt::print("{}\n", text), std::fflush(stdout);
+    if (is_first_ && !request_.quiet) say_line(stdout, text);
   }
 
   int run(runtime::Session& session, Executors& executors, const train::VolumeDataset& data,
@@ -288,21 +289,23 @@ class TrainCommand {
   }
 
   void print_results(const train::RunSummary& s) const {
-    if (!s.dice.empty()) fmt::print("\nheld-out Dice {:.3f}\n", s.mean_dice);
-    for (const auto& [name, value] : s.dice) fmt::print("  {:<24} {:.3f}\n", name, value);
-    fmt::print(
-        "step     {:.0f} ms (predicted {:.0f}); peak memory {:.0f} MiB (predicted {:.0f}); {:.0f} "
-        "s in all\n",
-        s.step_ms, s.predicted_step_ms, s.peak_rss_mib, s.predicted_peak_mib, s.total_seconds);
+    if (!s.dice.empty()) say_line(stdout, fmt::format("\nheld-out Dice {:.3f}", s.mean_dice));
+    for (const auto& [name, value] : s.dice)
+      say_line(stdout, fmt::format("  {:<24} {:.3f}", name, value));
+    say_line(stdout,
+             fmt::format("step     {:.0f} ms (predicted {:.0f}); peak memory {:.0f} MiB (predicted "
+                         "{:.0f}); {:.0f} s in all",
+                         s.step_ms, s.predicted_step_ms, s.peak_rss_mib, s.predicted_peak_mib,
+                         s.total_seconds));
     std::string busy;
     for (const double share : s.busy)
       busy += fmt::format("{}{:.0f} %", busy.empty() ? "" : ", ", 100 * share);
     if (s.steps > s.resumed_at)
-      fmt::print("workers  busy {} of a step; {:.1f} us to submit a task\n", busy,
-                 s.submit_us_per_task);
-    fmt::print(
-        "files    {}: report.html, summary.json, metrics.csv, segmentation.nii.gz, snapshots/\n",
-        path_.string());
+      say_line(stdout, fmt::format("workers  busy {} of a step; {:.1f} us to submit a task", busy,
+                                   s.submit_us_per_task));
+    say_line(stdout, fmt::format("files    {}: report.html, summary.json, metrics.csv, "
+                                 "segmentation.nii.gz, snapshots/",
+                                 path_.string()));
   }
 
   TrainRequest request_;

@@ -282,13 +282,9 @@ void Executor::watch_finiteness(bool on) {
 
 std::optional<NonFinite> Executor::first_non_finite() {
   impl_->drain();
-  // One place a rank, 0 in those of the others: combining them tells every rank all findings.
-  Comm& comm = *impl_->session.comm;
-  std::vector<std::int64_t> keys(static_cast<std::size_t>(comm.ranks()));
-  if (const auto own = impl_->watch.take())
-    keys[static_cast<std::size_t>(comm.rank())] =
-        ((static_cast<std::int64_t>(own->task) + 1) << 32) + own->output;
-  comm.combine(std::as_writable_bytes(std::span(keys)), -1);
+  const auto own = impl_->watch.take();
+  std::vector<std::int64_t> keys = impl_->session.comm->gather(
+      own ? ((static_cast<std::int64_t>(own->task) + 1) << 32) + own->output : 0);
   std::erase(keys, 0);
   if (keys.empty()) return std::nullopt;
   const std::int64_t first = *std::min_element(keys.begin(), keys.end());
