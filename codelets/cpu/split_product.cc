@@ -1,5 +1,5 @@
 // As many terms of as many rows of a as a part of L2 holds are split and packed; then, panel by panel, b is split, packed and multiplied
-// with all of them.
+// with all of them. Sums to which terms are still to be added lie block by block in scratch memory: y's rows are pages apart.
 #include "codelets/cpu/split_product.hpp"
 
 #include <algorithm>
@@ -28,27 +28,31 @@ constexpr std::int64_t even_blocks(std::int64_t all, std::int64_t most, std::int
   return blocks_of(even(all, most), unit) * unit;
 }
 
-/// Rows of a and terms that are packed at a time.
+/// Rows of a and terms that are packed at a time, and the columns of b that meet them before the next terms do.
 struct Blocking {
-  static constexpr std::int64_t kMostRows = 512;
+  static constexpr std::int64_t kMostRows = 512, kMostColumns = 1536;
   static constexpr std::int64_t kElements = std::int64_t{1} << 17;  ///< 768 KiB when packed
-  std::int64_t rows, terms;
+  std::int64_t rows, terms, columns;
+  bool is_in_parts;  ///< sums have terms of several blocks
   explicit Blocking(const MatrixProductShape& s)
       : rows(even_blocks(s.m, kMostRows, kPanel)),
-        terms(even_blocks(s.k, kElements / rows, kStep)) {}
+        terms(even_blocks(s.k, kElements / rows, kStep)),
+        columns(even_blocks(s.n, kMostColumns, kPanel)),
+        is_in_parts(s.k > terms) {}
   [[nodiscard]] std::int64_t panel_bytes() const { return terms / kStep * kStepBytes; }
 };
 
 /// Where the parts of the scratch memory lie. A step is read, not used, past the packed factors.
 struct Scratch {
   WorkspaceLayout layout;
-  std::int64_t a, b, next_b, sums;
+  std::int64_t a, b, next_b, sums, partial;
   explicit Scratch(const Blocking& blocking)
       : a(layout.add(blocking.rows / kPanel * blocking.panel_bytes() + kStepBytes)),
         b(layout.add(blocking.panel_bytes() + kStepBytes)),
         next_b(layout.add(blocking.panel_bytes() + kStepBytes)),
-        sums(layout.add(2 * kSums * std::int64_t{sizeof(float)})) {}
-  static constexpr std::int64_t kSums = kPanel * kPanel;  ///< present and before
+        sums(layout.add(2 * kSums * kSize)),  // present and before
+        partial(layout.add(blocking.is_in_parts ? blocking.rows * blocking.columns * kSize : 0)) {}
+  static constexpr std::int64_t kSums = kPanel * kPanel, kSize = sizeof(float);
 };
 
 /// The compiler does not know what tile instructions read and write.
@@ -75,15 +79,21 @@ class Tiles {
   Tiles& operator=(const Tiles&) = delete;
 };
 
-/// Writes sums to y a row at a time.
+/// Where the first of 32 x 32 sums lies, of y or of those that are to be continued.
+struct Place {
+  float* data = nullptr;
+  std::int64_t row_stride = 0;
+};
+
+/// Writes sums to their place a row at a time.
 class Results {
  public:
   /// None.
   Results() = default;
-  /// y (+)= sums (+ bias) of the rows and columns that y has of the 32 x 32.
-  Results(const float* sums, std::int64_t rows, std::int64_t columns, const float* bias, bool add,
-          float* y, std::int64_t y_row)
-      : sums_(sums), rows_(rows), columns_(columns), bias_(bias), add_(add), y_(y), y_row_(y_row) {}
+  /// to = sums (+ bias) (+ from) of the rows and columns that y has of the 32 x 32.
+  Results(const float* sums, std::int64_t rows, std::int64_t columns, const float* bias, Place from,
+          Place to)
+      : sums_(sums), rows_(rows), columns_(columns), bias_(bias), from_(from), to_(to) {}
 
   [[nodiscard]] const float* sums() const { return sums_; }
   HWY_INLINE void advance() {
@@ -97,11 +107,12 @@ class Results {
   HWY_INLINE void store_row() {
     for (std::int64_t j = 0; j < kPanel; j += kLanes) {
       const __mmask16 mask = first(columns_ - j);
-      float* to = y_ + row_ * y_row_ + j;
       __m512 sum = _mm512_load_ps(sums_ + row_ * kPanel + j);
       if (bias_ != nullptr) sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, bias_ + j));
-      if (add_) sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, to));
-      _mm512_mask_storeu_ps(to, mask, sum);
+      if (from_.data != nullptr)
+        sum = _mm512_add_ps(sum,
+                            _mm512_maskz_loadu_ps(mask, from_.data + row_ * from_.row_stride + j));
+      _mm512_mask_storeu_ps(to_.data + row_ * to_.row_stride + j, mask, sum);
     }
     ++row_;
   }
@@ -109,9 +120,7 @@ class Results {
   const float* sums_ = nullptr;
   std::int64_t rows_ = 0, columns_ = 0, row_ = 0;
   const float* bias_ = nullptr;
-  bool add_ = false;
-  float* y_ = nullptr;
-  std::int64_t y_row_ = 0;
+  Place from_, to_;
 };
 
 /// What goes on beside products, a little after every other one: the next panel of b is packed and the one after it fetched, the sums before
@@ -194,9 +203,9 @@ HWY_NOINLINE void multiply(const std::byte* a, const std::byte* b, std::int64_t 
 #undef HPDLF_MULTIPLY_LOAD_A
 #undef HPDLF_MULTIPLY_LOAD_B
 
-/// A panel of b and a block of a that it is multiplied with. Panels in the inner loop, then terms, then rows.
+/// A panel of b and a block of a that it is multiplied with. Panels of a group of columns in the inner loop, then terms, groups, rows.
 struct Turn {
-  std::int64_t row = 0, term = 0, column = 0;
+  std::int64_t row = 0, group = 0, term = 0, column = 0;
 };
 
 class SplitProduct {
@@ -215,7 +224,7 @@ class SplitProduct {
     PanelPacking(b_, 0, 0, terms({}), panel, 1).finish();
     Results results;
     for (Turn turn; turn.row < s_.m;) {
-      if (turn.column == 0) pack_block(turn);
+      if (turn.column == turn.group) pack_block(turn);
       const std::int64_t steps = blocks_of(terms(turn), kStep) * blocks_of(rows(turn), kPanel);
       const Turn next = after(turn), after_next = after(next);
       Meanwhile meanwhile;
@@ -247,12 +256,17 @@ class SplitProduct {
   }
   [[nodiscard]] Turn after(Turn t) const {
     t.column += kPanel;
-    if (t.column < s_.n) return t;
-    t.column = 0;
+    if (t.column < std::min(t.group + blocking_.columns, s_.n)) return t;
+    t.column = t.group;
     t.term += blocking_.terms;
     if (t.term < s_.k) return t;
     t.term = 0;
-    t.row += blocking_.rows;
+    t.group += blocking_.columns;
+    if (t.group >= s_.n) {
+      t.group = 0;
+      t.row += blocking_.rows;
+    }
+    t.column = t.group;
     return t;
   }
   [[nodiscard]] std::byte* packed_rows(std::int64_t row) const {
@@ -268,19 +282,27 @@ class SplitProduct {
   void multiply_block(const Turn& t, const std::byte* panel, float* y, const float* bias,
                       Meanwhile& meanwhile) const {
     auto* sums = reinterpret_cast<float*>(scratch_ + at_.sums);
-    const float* added = bias != nullptr && t.term == 0 ? bias + t.column : nullptr;
+    const bool is_first = t.term == 0, is_last = t.term + blocking_.terms >= s_.k;
+    const float* added = bias != nullptr && is_first ? bias + t.column : nullptr;
     const std::int64_t steps = blocks_of(terms(t), kStep);
     for (std::int64_t r = 0; r < rows(t); r += kPanel) {
       const std::int64_t count = std::min(kPanel, rows(t) - r);
-      float* to = y + (t.row + r) * s_.y_row + t.column;
+      const Place whole = {y + (t.row + r) * s_.y_row + t.column, s_.y_row}, part = partial(t, r);
       meanwhile.lines = {};
-      meanwhile.lines.add(rows_at(to, count, s_.y_row, columns(t)));
+      if (is_last) meanwhile.lines.add(rows_at(whole.data, count, s_.y_row, columns(t)));
       meanwhile.lines.spread_over(steps * Meanwhile::kFetchesAStep);
       float* at = meanwhile.results.sums() == sums ? sums + Scratch::kSums : sums;
       multiply(packed_rows(r), panel, steps, at, meanwhile);
       meanwhile.results.finish();
-      meanwhile.results = {at, count, columns(t), added, s_.sum || t.term > 0, to, s_.y_row};
+      const Place before = !is_first ? part : s_.sum ? whole : Place{};
+      meanwhile.results = {at, count, columns(t), added, before, is_last ? whole : part};
     }
+  }
+
+  /// Sums of rows r .. of the block and the columns of a panel, behind those of the rows before.
+  [[nodiscard]] Place partial(const Turn& t, std::int64_t r) const {
+    auto* first = reinterpret_cast<float*>(scratch_ + at_.partial);
+    return {first + (t.column - t.group) * blocking_.rows + r * kPanel, kPanel};
   }
 
   /// Where the panel of b lies; nothing past its end.

@@ -99,7 +99,7 @@ TEST_P(MatrixProductTest, IsSoOnTilesOfBf16) {
 }
 
 // The first three are for sgemm: 1024 floats are a page, and a piece of b is 256 x 768. split_product()
-// takes panels of 32 x 32, of at most 512 rows of a and 131072 elements at a time.
+// takes panels of 32 x 32, of at most 512 rows of a and 131072 elements at a time, and 1536 columns before the next terms.
 INSTANTIATE_TEST_SUITE_P(
     Shapes, MatrixProductTest,
     testing::Values(
@@ -132,6 +132,15 @@ INSTANTIATE_TEST_SUITE_P(
               .a = {1, 601},
               .b = {1, 903},
               .y_row = 41,
+              .sum = true,
+              .bias = true}},
+        Case{"blocks_of_terms_and_columns",
+             {.m = 33,
+              .n = 1570,
+              .k = 2080,
+              .a = {2080, 1},
+              .b = {1570, 1},
+              .y_row = 1571,
               .sum = true,
               .bias = true}},
         Case{"few_rows_of_many_terms",
