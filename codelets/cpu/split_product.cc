@@ -96,8 +96,10 @@ class Results {
       : sums_(sums), rows_(rows), columns_(columns), bias_(bias), from_(from), to_(to) {}
 
   [[nodiscard]] const float* sums() const { return sums_; }
+  /// So that as many calls of advance() store them all.
+  void spread_over(std::int64_t calls) { rows_a_call_ = blocks_of(rows_, calls); }
   HWY_INLINE void advance() {
-    if (row_ < rows_) store_row();
+    for (std::int64_t i = 0; i < rows_a_call_ && row_ < rows_; ++i) store_row();
   }
   void finish() {
     while (row_ < rows_) store_row();
@@ -118,7 +120,7 @@ class Results {
   }
 
   const float* sums_ = nullptr;
-  std::int64_t rows_ = 0, columns_ = 0, row_ = 0;
+  std::int64_t rows_ = 0, columns_ = 0, row_ = 0, rows_a_call_ = 0;
   const float* bias_ = nullptr;
   Place from_, to_;
 };
@@ -127,7 +129,7 @@ class Results {
 /// are stored and the lines of the present ones fetched.
 struct Meanwhile {
   static constexpr int kGaps = 12;  ///< of a step
-  static constexpr std::int64_t kPackingsAStep = 6, kFetchesAStep = 2;
+  static constexpr std::int64_t kPackingsAStep = 6, kFetchesAStep = 2, kResultsAStep = 2;
   PanelPacking packing;
   Prefetcher panels, lines;
   Results results;
@@ -291,6 +293,7 @@ class SplitProduct {
       meanwhile.lines = {};
       if (is_last) meanwhile.lines.add(rows_at(whole.data, count, s_.y_row, columns(t)));
       meanwhile.lines.spread_over(steps * Meanwhile::kFetchesAStep);
+      meanwhile.results.spread_over(steps * Meanwhile::kResultsAStep);
       float* at = meanwhile.results.sums() == sums ? sums + Scratch::kSums : sums;
       multiply(packed_rows(r), panel, steps, at, meanwhile);
       meanwhile.results.finish();
@@ -367,9 +370,10 @@ void split_product(const MatrixProductShape&, const float*, const float*, float*
 namespace hpdlf::codelets {
 
 bool is_for_split_product(const MatrixProductShape& s) {
-  constexpr std::int64_t kFewest = 128;  // or packing takes longer than what tiles save: measured
-  return has_split_products() && s.factors == DType::f32 && s.m >= kFewest && s.n >= kFewest &&
-         s.k >= kFewest;
+  // Or packing takes longer than what tiles save: measured.
+  constexpr std::int64_t kFewest = 128, kFewestColumns = 64;
+  return has_split_products() && s.factors == DType::f32 && s.m >= kFewest &&
+         s.n >= kFewestColumns && s.k >= kFewest;
 }
 
 }  // namespace hpdlf::codelets
