@@ -10,6 +10,7 @@
 #include "base/log.hpp"
 #include "cli/commands.hpp"
 #include "hpdlf_version.hpp"
+#include "runtime/session.hpp"
 
 namespace {
 
@@ -57,6 +58,7 @@ int main(int argc, char** argv) {
     return run(argc, argv);
   } catch (const std::exception& e) {
     hpdlf::say_line(stderr, fmt::format("error: {}", e.what()));
+    hpdlf::runtime::Session::end_others(1);
   }
   return 1;
 }

@@ -124,6 +124,13 @@ void Comm::abort(int exit_code) {
   std::_Exit(exit_code);
 }
 
+void Comm::end_others(int exit_code) {
+  if (control == MPI_COMM_NULL) return;
+  int ranks = 1;
+  check_mpi(MPI_Comm_size(control, &ranks), "MPI_Comm_size");
+  if (ranks > 1) MPI_Abort(MPI_COMM_WORLD, exit_code);
+}
+
 std::int64_t Comm::allocate_tags(std::int64_t count) {
   return count > 0 && has_mpi_ ? starpu_mpi_tags_allocate(count) : -1;
 }
@@ -182,6 +189,7 @@ Comm::~Comm() { starpu_shutdown(); }
 std::string Comm::from_first_rank(const std::function<std::string()>& make) { return make(); }
 void Comm::barrier() {}
 void Comm::abort(int exit_code) { std::_Exit(exit_code); }
+void Comm::end_others(int) {}
 std::int64_t Comm::allocate_tags(std::int64_t) { return -1; }
 void Comm::free_tags(std::int64_t) {}
 void Comm::send(starpu_data_handle_t, int, std::int64_t, int) {

@@ -35,6 +35,8 @@ class Comm {
   void barrier();
   /// Ends every rank at once.
   [[noreturn]] void abort(int exit_code);
+  /// Session::end_others().
+  static void end_others(int exit_code);
 
   /// `count` consecutive tags that nobody else uses; the same on all ranks if all ask in the same order.
   [[nodiscard]] std::int64_t allocate_tags(std::int64_t count);

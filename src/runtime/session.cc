@@ -177,6 +177,7 @@ std::string Session::scheduler() const { return impl_->scheduler; }
 bool Session::has_mpi() const { return impl_->comm->has_mpi(); }
 std::int64_t Session::live_handles() { return live_handle_count; }
 void Session::abort_all(int exit_code) { impl_->comm->abort(exit_code); }
+void Session::end_others(int exit_code) { Comm::end_others(exit_code); }
 void Session::barrier() { impl_->comm->barrier(); }
 bool Session::any(bool value) {
   std::byte byte{value ? std::uint8_t{1} : std::uint8_t{0}};

@@ -36,6 +36,9 @@ class Session {
   /// Ends every rank at once; never returns. With several ranks an error that ends the program must be caught, reported and passed
   /// here while the session lives: destroying it waits for the others.
   [[noreturn]] void abort_all(int exit_code);
+  /// For a program that ends on an error without a session: ends every rank at once where MPI has been started for several, as the end of
+  /// this one alone would wait for them. Else it returns.
+  static void end_others(int exit_code);
   /// Blocks until all ranks are here. Outside steps only.
   void barrier();
   /// True on every rank if `value` is true on any: what ranks must decide alike. Blocks until all ranks ask.

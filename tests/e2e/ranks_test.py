@@ -6,9 +6,11 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import unittest
 
+from program import HPDLF
 from workspace import Workspace
 
 
@@ -23,6 +25,14 @@ class Ranks(Workspace):
         self.assertRegex(said, r'(?m)^error on rank [01]: .*parameter "inp.0.0.weight" is f32\[4,3,3,3,1\], but f32\[8,3,3,3,1\] is expected')
         self.assertIn("hint: use the [network]", said)
         self.assertNotIn("outside the task graph", said)
+
+    def test_end_where_one_cannot_start(self):
+        train = (HPDLF, "train", "small.toml", "--quiet")
+        launched = subprocess.run([*self.LAUNCHER[:1], "--oversubscribe", "-n", "1", *train, ":", "-n", "1", "env", "STARPU_NCPU=0", *train],
+                                  cwd=self.path, capture_output=True, text=True, timeout=60)
+
+        self.assertEqual(launched.returncode, 1, launched.stderr)
+        self.assertIn("error: StarPU did not start", launched.stderr)
 
     def test_leave_one_run_and_one_trace(self):
         self.hpdlf("train", "small.toml", "--quiet", "--trace", "--set", "train.steps=2")
