@@ -18,6 +18,7 @@
 
 #include "base/error.hpp"
 #include "base/median.hpp"
+#include "base/sample_numbers.hpp"
 #include "codelets/kernel.hpp"
 #include "runtime/memory.hpp"
 #include "runtime/paused_workers.hpp"
@@ -83,8 +84,13 @@ class Runner {
     memory_.emplace(bytes + aligned(workspace) + Arena::kHugePage);
     args_.workspace = {allocate(workspace), workspace};
     for (TensorView& view : views_) {
-      view.data = allocate(static_cast<std::size_t>(view.bytes()));
-      std::memset(view.data, 0, static_cast<std::size_t>(view.bytes()));
+      const auto size = static_cast<std::size_t>(view.bytes());
+      std::byte* data = allocate(size);
+      if (is_float(view.dtype))
+        fill_sample_numbers({data, size});
+      else
+        std::memset(data, 0, size);  // an index or label that exists
+      view.data = data;
     }
     kernel_->run(args_);  // makes primitives
   }

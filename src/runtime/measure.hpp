@@ -15,7 +15,7 @@ struct Reference {
 };
 
 /// Seconds of processor time of one call at the references' pace: the median of several, the mean over `threads` threads that make it at the same
-/// time, each on operands of its own. These are zeros (every index and label is one that exists; nothing is denormal) and in no cache.
+/// time, each on operands of its own, in no cache. These are sample numbers (base/sample_numbers.hpp), indices and labels 0.
 /// It takes about `seconds`, references included. StarPU's workers, if there are any, start no task meanwhile.
 /// @throws Error if no kernel takes the call or memory is exhausted.
 [[nodiscard]] double measure(const partition::KernelCall& call, int threads, double seconds,

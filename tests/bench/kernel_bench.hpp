@@ -4,22 +4,22 @@
 #include <algorithm>
 #include <benchmark/benchmark.h>
 #include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <sys/mman.h>
 
+#include "base/sample_numbers.hpp"
 #include "codelets/kernel.hpp"
 
 namespace hpdlf::codelets {
 
-/// Zeros on huge pages where the system has them, as training's pool; first touched by the thread that uses them.
+/// Sample numbers on huge pages where the system has them, as training's pool; first touched by the thread that uses them.
 class Buffer {
  public:
   explicit Buffer(std::int64_t bytes)
       : data_(static_cast<std::byte*>(std::aligned_alloc(kPage, rounded(bytes))), &std::free) {
     madvise(data_.get(), rounded(bytes), MADV_HUGEPAGE);
-    std::memset(data_.get(), 0, rounded(bytes));
+    fill_sample_numbers({data_.get(), rounded(bytes)});
   }
   [[nodiscard]] std::byte* data() const { return data_.get(); }
 
