@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/log.hpp"
+#include "base/units.hpp"
 #include "partition/lower.hpp"
 #include "partition/simulator.hpp"
 #include "partition/strategies/strategy.hpp"
@@ -27,9 +28,7 @@ struct Candidate {
   bool has_text = true;   ///< the user may ask for it by its name
 };
 
-std::string mib(std::int64_t bytes) {
-  return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
-}
+std::string in_mib(std::int64_t bytes) { return fmt::format("{:.1f} MiB", mib(bytes)); }
 std::string ms(double seconds) {
   return fmt::format("{:.{}f} ms", seconds * 1e3, seconds < 0.1 ? 2 : 0);
 }
@@ -157,7 +156,7 @@ class Planner {
     plan.strategy = strategy;
     plan.reason =
         fmt::format("\"{}\", {}: {} a step and {} a rank predicted, {} tasks", chosen.name, why,
-                    ms(chosen.seconds), mib(chosen.bytes), chosen.tasks) +
+                    ms(chosen.seconds), in_mib(chosen.bytes), chosen.tasks) +
         idle_workers(chosen, strategy);
     return plan;
   }
@@ -178,7 +177,7 @@ class Planner {
     const std::int64_t limit = model_.machine().memory_bytes;
     Error error(fmt::format(
         "strategy \"{}\" needs at least {} a rank, but only {} may be used: {} are missing",
-        strategy, mib(least.bytes), mib(limit), mib(least.bytes - limit)));
+        strategy, in_mib(least.bytes), in_mib(limit), in_mib(least.bytes - limit)));
     error.set_hint(what_would_fit(strategy, least));
     throw error;
   }
@@ -188,17 +187,17 @@ class Planner {
       const std::vector<Candidate> all = candidates(model_.without_times());
       const auto smallest = std::min_element(all.begin(), all.end(), less_bytes);
       if (fits(*smallest))
-        return smallest->has_text
-                   ? fmt::format("strategy \"{}\" needs {}", smallest->name, mib(smallest->bytes))
-                   : fmt::format("strategy \"auto\" knows a plan that needs {}",
-                                 mib(smallest->bytes));
+        return smallest->has_text ? fmt::format("strategy \"{}\" needs {}", smallest->name,
+                                                in_mib(smallest->bytes))
+                                  : fmt::format("strategy \"auto\" knows a plan that needs {}",
+                                                in_mib(smallest->bytes));
     }
     const std::int64_t room = model_.machine().memory_bytes - least.kept;
     if (room <= 0)
       return fmt::format(
           "{} a rank are parameters and what else is kept between steps, whatever the batch: more "
           "ranks or a smaller net would fit",
-          mib(least.kept));
+          in_mib(least.kept));
     const double times = static_cast<double>(least.bytes - least.kept) / static_cast<double>(room);
     return fmt::format("a batch or patch about {:.1f} times smaller, or more ranks, would fit",
                        std::ceil(10 * times) / 10);

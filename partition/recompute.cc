@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/nearest.hpp"
+#include "base/units.hpp"
 #include "graph/op_spec.hpp"
 #include "graph/passes/pass.hpp"
 #include "partition/lower.hpp"
@@ -29,8 +30,6 @@ constexpr double kSlack = 1.005;
 
 /// Shares of the time that are tried: what is tight early on takes other sites, and at times ends lower.
 constexpr double kShares[] = {1, 2.0 / 3, 1.0 / 3};
-
-double mib(std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
 /// A graph with copies, planned and simulated.
 struct Trial {

@@ -7,6 +7,7 @@
 
 #include "apps/unet3d/program.hpp"
 #include "base/median.hpp"
+#include "base/units.hpp"
 #include "graph/op_spec.hpp"
 #include "partition/planner.hpp"
 #include "runtime/busy_meter.hpp"
@@ -18,8 +19,6 @@ namespace hpdlf::apps {
 namespace {
 
 constexpr int kWarmUpSteps = 2;  ///< as in scripts/torch_bench.py: caches, pools, primitives
-
-double mib(std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
 runtime::HostTensorPtr scalar(double value) {
   auto tensor = std::make_shared<runtime::HostTensor>(graph::TensorType{DType::f32, {}});

@@ -7,12 +7,11 @@
 #include "apps/unet3d/inference.hpp"
 #include "apps/unet3d/program.hpp"
 #include "base/atomic_file.hpp"
+#include "base/units.hpp"
 #include "partition/planner.hpp"
 
 namespace hpdlf::apps {
 namespace {
-
-double mib(std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
 struct Row {
   std::string strategy, reason;

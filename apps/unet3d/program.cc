@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include "base/console.hpp"
+#include "base/units.hpp"
 #include "graph/op_spec.hpp"
 #include "partition/lower.hpp"
 #include "partition/planner.hpp"
@@ -62,7 +63,7 @@ partition::Recomputation plan_and_save(const std::shared_ptr<const graph::Graph>
     error.add_context(
         fmt::format("looking for a plan that needs less than {:.1f} MiB, as the fastest "
                     "does with results computed twice",
-                    static_cast<double>(saved.peak_bytes) / (1 << 20)));
+                    mib(saved.peak_bytes)));
     throw;
   }
 }

@@ -13,6 +13,7 @@
 #include "base/console.hpp"
 #include "base/interrupt.hpp"
 #include "base/median.hpp"
+#include "base/units.hpp"
 #include "runtime/busy_meter.hpp"
 #include "runtime/memory.hpp"
 #include "runtime/trace.hpp"
@@ -29,8 +30,6 @@ using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
-double mib(std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
-
 /// The run's own configuration when resuming, else the given file.
 Config open_config(const TrainRequest& request) {
   if (request.resume.empty()) return Config::from_file(request.config, request.overrides);

@@ -9,6 +9,8 @@
 #include <unistd.h>
 #include <utility>
 
+#include "base/units.hpp"
+
 namespace hpdlf {
 namespace {
 
@@ -90,7 +92,7 @@ Error file_error(std::string_view action, const fs::path& path, int error) {
     const auto space = fs::space(folder, ignored);
     if (!ignored)
       message += fmt::format(" ({:.1f} MiB free in {})",
-                             static_cast<double>(space.available) / (1 << 20), folder.string());
+                             mib(static_cast<std::int64_t>(space.available)), folder.string());
     hint = error == EFBIG
                ? "the file is larger than the limit `ulimit -f` or the file system allows"
                : "free some space there, or write to another disk";

@@ -6,14 +6,14 @@
 #include <string>
 #include <string_view>
 
+#include "base/text.hpp"
+
 namespace hpdlf::runtime {
 namespace {
 
 /// Of Slurm's list, as "2(x3),1": two tasks on each of three nodes, then one. 0 if it does not say.
 int tasks_on_node(std::string_view list, int node) {
-  while (!list.empty()) {
-    const std::string entry(list.substr(0, list.find(',')));
-    list.remove_prefix(std::min(entry.size() + 1, list.size()));
+  for (const std::string& entry : split(list, ',')) {
     int tasks = 0;
     int nodes = 1;
     std::sscanf(entry.c_str(), "%d(x%d)", &tasks, &nodes);
