@@ -1,5 +1,4 @@
-// Factors of a product as three bf16 each, in the order of AMX tiles. Include it between HWY_PUSH_ATTRIBUTES and HWY_POP_ATTRIBUTES of
-// the one file that uses it, codelets/cpu/split_product.cc.
+// Factors of a product as three bf16 each, in the order of AMX tiles. Include it as codelets/cpu/split_tiles-inl.hpp.
 //
 // A panel is 32 rows of a, or 32 columns of b. 32 of its terms are a step: three parts of two tiles (16 rows or columns each). A tile's
 // unit are two terms of a row or column; those of terms 16 h + i and 16 h + 8 + i, i < 8, are number 8 h + i.
