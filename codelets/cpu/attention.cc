@@ -13,9 +13,11 @@
 
 #include "codelets/cpu/attention_blocks.hpp"
 #include "codelets/cpu/rows.hpp"
+#include "codelets/cpu/split_attention.hpp"
 #include "codelets/kernel.hpp"
 #include "hwy/foreach_target.h"
 // Per target, hence after foreach_target.h.
+#include "codelets/cpu/attention-inl.hpp"
 #include "codelets/cpu/math-inl.hpp"
 #include "codelets/cpu/simd-inl.hpp"
 
@@ -96,7 +98,8 @@ void attend(const KernelArgs& args) {
   });
 }
 
-/// p from the scores, ds = scale * p * (dp + correction), both 0 for keys that a query does not see.
+/// p from the scores, ds = scale * p * (dp + correction), both 0 for keys that a query does not see; in `most` and `sum` are lse and the
+/// correction.
 template <class T>
 void softmax_gradient_block(const ScoreBlock& b, float scale, const AttentionWorkspace<T>& w) {
   const auto a = hn::Set(F32(), scale);
@@ -112,24 +115,6 @@ void softmax_gradient_block(const ScoreBlock& b, float scale, const AttentionWor
     });
     std::fill(p + n, p + b.keys, T(0.0F));
     std::fill(ds + n, ds + b.keys, T(0.0F));
-  }
-}
-
-/// lse and dlse - dout * out of the queries of a block, in place of `most` and `sum`.
-template <class T>
-void load_queries(const KernelArgs& args, const ScoreBlock& b, std::int64_t n, std::int64_t h,
-                  const AttentionWorkspace<T>& w) {
-  const TensorView &out = args.in(1), &dout = args.in(3);
-  for (std::int64_t r = 0; r < b.queries; ++r) {
-    const std::int64_t t = b.first_query + r;
-    const T *y = element<T>(out, {n, t, h, 0}), *dy = element<T>(dout, {n, t, h, 0});
-    auto dot = hn::Zero(F32());
-    for_each_vector(out.extents[3], [&](auto access, std::int64_t j) HWY_ATTR {
-      dot = hn::MulAdd(access.load(y + j), access.load(dy + j), dot);
-    });
-    const float dlse = args.inputs.size() > 4 ? *element<float>(args.in(4), {n, t, h}) : 0.0F;
-    w.most[r] = *element<float>(args.in(2), {n, t, h});
-    w.sum[r] = dlse - hn::GetLane(hn::SumOfLanes(F32(), dot));
   }
 }
 
@@ -172,7 +157,7 @@ void attend_grad(const KernelArgs& args) {
       const T* dout = element<T>(args.in(3), {n, b.first_query, h, 0});
       const std::int64_t query = b.first_query * head.row, key = b.first_key * head.row;
       const std::int64_t dquery = b.first_query * drow, dkey = b.first_key * drow;
-      if (b.is_first()) load_queries(args, b, n, h, w);
+      if (b.is_first()) load_queries<T>(args, n, h, b.first_query, b.queries, w.most, w.sum);
       heads.scores(b)(head.query + query, head.key + key, w.scores, w.scratch);
       heads.value_products(b, dout_row)(dout, head.value + key, w.dp, w.scratch);
       softmax_gradient_block(b, heads.scale(), w);
@@ -203,6 +188,16 @@ HWY_EXPORT(SelfAttention);
 HWY_EXPORT(SelfAttentionGrad);
 
 void register_attention_cpu(KernelRegistry& registry) {
+  registry.add({.op = "SelfAttention",
+                .variant = "tiles",
+                .run = split_attention,
+                .supports = is_for_split_attention,
+                .workspace = split_attention_workspace});
+  registry.add({.op = "SelfAttentionGrad",
+                .variant = "tiles",
+                .run = split_attention_grad,
+                .supports = is_for_split_attention,
+                .workspace = split_attention_workspace});
   registry.add({.op = "SelfAttention",
                 .variant = "blocks",
                 .run = HPDLF_SIMD_KERNEL(SelfAttention),

@@ -59,6 +59,7 @@ class AttentionHeads {
   [[nodiscard]] std::int64_t features() const { return extents_[4]; }
   /// Of qkv, and of what the products multiply: probabilities and their gradients too.
   [[nodiscard]] DType dtype() const { return dtype_; }
+  [[nodiscard]] bool is_causal() const { return causal_; }
   [[nodiscard]] float scale() const { return static_cast<float>(scale_); }
   template <class T>
   [[nodiscard]] static HeadPointers<T> at(const TensorView& qkv, std::int64_t n, std::int64_t h) {

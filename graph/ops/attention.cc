@@ -5,7 +5,7 @@
 //                      dq[i] = scale sum_j ds[i, j] k[j], dk[j] = scale sum_i ds[i, j] q[i], dv[j] = sum_i p[i, j] dout[i]
 // Queries, keys and values of a head lie side by side in one tensor, as one Linear writes them: no split, no transposition.
 // Source: Vaswani et al., Attention is all you need, 2017, sec. 3.2; Dao et al., FlashAttention, 2022, alg. 1 and 4.
-// Kernels: codelets/cpu/attention.cc.
+// Kernels: codelets/cpu/attention.cc, codelets/cpu/split_attention.cc.
 // SPDX-License-Identifier: Apache-2.0
 #include "graph/op_spec.hpp"
 

@@ -18,7 +18,7 @@ namespace hpdlf::runtime {
 namespace {
 
 constexpr int kVersion =
-    11;  ///< of the measurements and the kernels; those of another are made anew
+    12;  ///< of the measurements and the kernels; those of another are made anew
 constexpr double kRateSeconds = 0.5;      ///< a rate is measured for; three of them
 constexpr double kKernelSeconds = 12e-3;  ///< a kernel is
 constexpr std::int64_t kMostBytes = std::int64_t{512} << 20;  ///< of its operands

@@ -127,6 +127,12 @@ std::vector<OpCase> attention_cases() {
   add_cases(cases, {.name = "one_token", .n = 1, .t = 1, .h = 2, .e = 3});
   // More than one block of queries and of keys, the last ones cut off.
   add_cases(cases, {.name = "blocks_1x530x1x2", .n = 1, .t = 530, .h = 1, .e = 2});
+  // Enough for tiles of 32 tokens and features, the last ones cut off; several chunks of keys.
+  add_cases(cases, {.name = "tiles_2x70x2x40", .n = 2, .t = 70, .h = 2, .e = 40});
+  add_cases(cases, {.name = "tiles_1x301x1x24", .n = 1, .t = 301, .h = 1, .e = 24, .scale = 0.7});
+  add_cases(
+      cases,
+      {.name = "tiles_all_keys_1x270x1x70", .n = 1, .t = 270, .h = 1, .e = 70, .causal = false});
   const std::vector<OpCase> in_f32 = cases;
   for (const OpCase& c : in_f32)
     if (c.op == "SelfAttention")
