@@ -1,4 +1,5 @@
-// Attention on the CPU: blocks of scores by oneDNN, their softmax in registers, key after key block with a running maximum.
+// Attention on the CPU: blocks of scores by oneDNN, their softmax in registers, key after key block with a running maximum. In f32, on a
+// processor with AMX, by codelets/cpu/split_attention.cc.
 // Formulas: graph/ops/attention.cc.
 //
 // A block of scores is 128 queries x 512 keys, 264 KiB: it stays in L2 between its product, its softmax and the next product. Blocks

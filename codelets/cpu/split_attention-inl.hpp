@@ -27,25 +27,29 @@ struct Blocks {
   }
 };
 
-/// Parts of a workspace; without memory, their sizes.
+/// Parts of a workspace; without memory, only their sizes.
 class Workspace {
  public:
+  Workspace() = default;
   explicit Workspace(std::byte* base) : base_(base) {}
   /// A step more is read, not used.
   Panels panels(std::int64_t count, std::int64_t steps) {
-    return {base_ + layout_.add((count * steps + 1) * kStepBytes), steps};
+    return {part((count * steps + 1) * kStepBytes), steps};
   }
   Blocks blocks(std::int64_t rows, std::int64_t columns) {
     return {floats(rows * columns * kSums), columns};
   }
   float* floats(std::int64_t count) {
-    return reinterpret_cast<float*>(base_ +
-                                    layout_.add(count * static_cast<std::int64_t>(sizeof(float))));
+    return reinterpret_cast<float*>(part(count * static_cast<std::int64_t>(sizeof(float))));
   }
   [[nodiscard]] std::size_t bytes() const { return layout_.bytes(); }
 
  private:
-  std::byte* base_;
+  std::byte* part(std::int64_t bytes) {
+    const std::int64_t at = layout_.add(bytes);
+    return base_ != nullptr ? base_ + at : nullptr;
+  }
+  std::byte* base_ = nullptr;
   WorkspaceLayout layout_;
 };
 

@@ -25,8 +25,7 @@
 #if HWY_TARGET == HWY_AVX3
 #include <immintrin.h>
 
-HWY_BEFORE_NAMESPACE();
-HWY_PUSH_ATTRIBUTES("amx-tile,amx-bf16")
+HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",amx-tile,amx-bf16")  // instead of HWY_BEFORE_NAMESPACE()
 #include "codelets/cpu/split_tiles-inl.hpp"
 // The order of packed factors, hence after it.
 #include "codelets/cpu/split_attention-inl.hpp"
@@ -70,25 +69,25 @@ void attend_grad(const KernelArgs& args) {
 
 std::size_t workspace(const KernelArgs& args) {
   const HeadPanels head{AttentionHeads(args, args.in(0))};
-  return args.inputs.size() == 1 ? ForwardBuffers(Workspace(nullptr), head).bytes
-                                 : GradientBuffers(Workspace(nullptr), head).bytes;
+  return args.inputs.size() == 1 ? ForwardBuffers(Workspace(), head).bytes
+                                 : GradientBuffers(Workspace(), head).bytes;
 }
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace hpdlf::codelets
 HWY_POP_ATTRIBUTES
-HWY_AFTER_NAMESPACE();
 #endif
 
 #if HWY_ONCE
 namespace hpdlf::codelets {
 
 bool is_for_split_attention(const KernelArgs& args) {
+  constexpr bool kIsCompiled = (HWY_TARGETS & HWY_AVX3) != 0;
   constexpr std::int64_t kFewestTokens = 64, kFewestFeatures = 24;
   const TensorView& qkv = args.in(0);
-  return has_split_products() && qkv.dtype == DType::f32 && qkv.extents[1] >= kFewestTokens &&
-         qkv.extents[4] >= kFewestFeatures;
+  return kIsCompiled && has_split_products() && qkv.dtype == DType::f32 &&
+         qkv.extents[1] >= kFewestTokens && qkv.extents[4] >= kFewestFeatures;
 }
 #if HWY_TARGETS & HWY_AVX3
 std::size_t split_attention_workspace(const KernelArgs& args) { return N_AVX3::workspace(args); }
@@ -97,7 +96,7 @@ void split_attention_grad(const KernelArgs& args) { N_AVX3::attend_grad(args); }
 #else
 std::size_t split_attention_workspace(const KernelArgs&) { return 0; }
 void split_attention(const KernelArgs&) {
-  HPDLF_ASSERT(has_split_products(), "this processor has no tiles to multiply");
+  HPDLF_ASSERT(false, "this program has no instructions for tiles");
 }
 void split_attention_grad(const KernelArgs& args) { split_attention(args); }
 #endif

@@ -121,11 +121,14 @@ class Differentiation {
     for (std::uint32_t half = 0; half < kHalves; ++half) {
       const std::uint32_t at = key * kPanel + half * kLanes;
       const __m512 lse = _mm512_load_ps(lse_ + half * kLanes);
-      p[half] = exp2(_mm512_fmsub_ps(_mm512_load_ps(scores_ + at), scale_, lse));
-      if (HWY_UNLIKELY(!seen_.all())) p[half] = _mm512_maskz_mov_ps(seen_.by(half, key), p[half]);
       const __m512 correction = _mm512_load_ps(correction_ + half * kLanes);
-      kept_[number][half] =
-          _mm512_mul_ps(p[half], _mm512_add_ps(_mm512_load_ps(dp_ + at), correction));
+      __m512 d = _mm512_add_ps(_mm512_load_ps(dp_ + at), correction);
+      p[half] = exp2(_mm512_fmsub_ps(_mm512_load_ps(scores_ + at), scale_, lse));
+      if (HWY_UNLIKELY(!seen_.all())) {
+        p[half] = _mm512_maskz_mov_ps(seen_.by(half, key), p[half]);
+        d = _mm512_maskz_mov_ps(seen_.by(half, key), d);
+      }
+      kept_[number][half] = _mm512_mul_ps(p[half], d);
     }
     store_terms(p[0], p[1], p_ + tile_row(key));
     count_piece();
