@@ -89,6 +89,7 @@ struct Seen {
     return is_on_diagonal ? static_cast<__mmask16>(~first(key - half * kLanes)) : 0xFFFF;
   }
 };
+
 constexpr float kLog2OfE = 1.44269504F;
 /// 2^x of x < 128, at most 0.7 ULP off; 2^-126 of what is less; NaN stays NaN. A third fewer instructions than exp() of all targets, and
 /// in attention the processor has nothing else to do while tiles multiply. The polynomial is the minimax one of degree 6 with 2^0 = 1.

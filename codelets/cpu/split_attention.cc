@@ -9,7 +9,6 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "codelets/cpu/split_attention.cc"
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "base/error.hpp"

@@ -109,11 +109,6 @@ class Differentiation {
   static HWY_INLINE std::int64_t tile_row(std::uint32_t key) {
     return key / kTileRows * kTileBytes + key % kTileRows * kTileRowBytes;
   }
-  /// A row of a tile of a: 32 terms.
-  static HWY_INLINE void store_terms(__m512 first, __m512 second, std::byte* to) {
-    store_pairs(_mm512_shuffle_f32x4(first, second, 0x44),
-                _mm512_shuffle_f32x4(first, second, 0xEE), to);
-  }
 
   /// Keeps ds of a key, the first or second of a pair, and stores p.
   HWY_INLINE void differentiate(std::uint32_t key, std::uint32_t number) {

@@ -75,12 +75,13 @@ class Gradient {
   }
 
  private:
-  [[nodiscard]] bool is_on_diagonal(std::int64_t q, const GradientTurn& t) const {
-    return head_.causal && t.k == q;
+  /// Chunks of queries from panel q and of keys from panel k on are the same tokens, and later ones are not seen.
+  [[nodiscard]] bool is_on_diagonal(std::int64_t q, std::int64_t k) const {
+    return head_.causal && k == q;
   }
   /// The turn in which the first queries see the keys.
   [[nodiscard]] bool is_first(std::int64_t q, const GradientTurn& t) const {
-    return head_.causal ? t.k == q : q == 0;
+    return head_.causal ? is_on_diagonal(q, t.k) : q == 0;
   }
   [[nodiscard]] std::int64_t keys_of(const GradientTurn& t) const {
     return std::min(kChunk, head_.panels - t.k);
@@ -88,17 +89,16 @@ class Gradient {
   /// Panels of a chunk of keys that panel i of the queries sees.
   [[nodiscard]] std::int64_t seen_keys(std::int64_t q, const GradientTurn& t,
                                        std::int64_t i) const {
-    return is_on_diagonal(q, t) ? i + 1 : keys_of(t);
+    return is_on_diagonal(q, t.k) ? i + 1 : keys_of(t);
   }
   [[nodiscard]] GradientTurn turn_at(std::int64_t q, std::int64_t k, std::int64_t key,
                                      std::int64_t number) const {
-    const bool is_cut = head_.causal && k == q;
-    return {k, key, is_cut ? key : 0, std::min(kChunk, head_.panels - q), number};
+    return {k, key, is_on_diagonal(q, k) ? key : 0, std::min(kChunk, head_.panels - q), number};
   }
   [[nodiscard]] GradientTurn after(std::int64_t q, const GradientTurn& t) const {
     if (t.key + 1 < keys_of(t)) return turn_at(q, t.k, t.key + 1, t.number + 1);
     const std::int64_t k = t.k + kChunk;
-    if (k < (head_.causal ? q + 1 : head_.panels)) return turn_at(q, k, 0, t.number + 1);
+    if (k < head_.end_of_keys(q)) return turn_at(q, k, 0, t.number + 1);
     return {};
   }
 

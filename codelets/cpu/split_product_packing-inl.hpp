@@ -63,6 +63,12 @@ HWY_INLINE void store_pairs(__m512 x, __m512 y, std::byte* to) {
         _mm512_mask_blend_epi16(kHighHalves, _mm512_srli_epi32(low.part[p], 16), high.part[p]));
 }
 
+/// A row of a tile of a in each part: 32 terms, given in halves.
+HWY_INLINE void store_terms(__m512 first, __m512 second, std::byte* to) {
+  store_pairs(_mm512_shuffle_f32x4(first, second, 0x44), _mm512_shuffle_f32x4(first, second, 0xEE),
+              to);
+}
+
 HWY_INLINE __m512 low_pairs(__m512 a, __m512 b) {
   return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
 }
@@ -113,7 +119,7 @@ class RowsPacking {
   HWY_INLINE void run(const Matrix& a, std::int64_t row, std::int64_t term, std::byte* to) {
     if (a.has_dense_rows()) {
       for (std::int64_t i = 0; i < kTileRows; ++i)
-        pack(a.load(row + i, term), a.load(row + i, term + kLanes), to + i * kTileRowBytes);
+        store_terms(a.load(row + i, term), a.load(row + i, term + kLanes), to + i * kTileRowBytes);
       return;
     }
     const Matrix terms = a.transposed();
@@ -121,17 +127,12 @@ class RowsPacking {
       for (std::int64_t g = 0; g < 4; ++g) halves_[h].add_rows(terms, term + h * kLanes, row, g);
     for (std::int64_t i = 0; i < kTileRows / 2; ++i) {
       const Transpose::Columns first = halves_[0].columns(i), second = halves_[1].columns(i);
-      pack(first.low, second.low, to + i * kTileRowBytes);
-      pack(first.high, second.high, to + (i + kTileRows / 2) * kTileRowBytes);
+      store_terms(first.low, second.low, to + i * kTileRowBytes);
+      store_terms(first.high, second.high, to + (i + kTileRows / 2) * kTileRowBytes);
     }
   }
 
  private:
-  /// @param first, second the two halves of a row's terms
-  static HWY_INLINE void pack(__m512 first, __m512 second, std::byte* to) {
-    store_pairs(_mm512_shuffle_f32x4(first, second, 0x44),
-                _mm512_shuffle_f32x4(first, second, 0xEE), to);
-  }
   Transpose halves_[2];
 };
 
