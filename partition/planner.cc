@@ -132,12 +132,11 @@ class Planner {
         std::find_if(all.begin(), all.end(), [&](const Candidate& c) { return fits(c); });
     if (first == all.end())
       fail_memory(*std::min_element(all.begin(), all.end(), less_bytes), "auto");
-    constexpr double kTie =
-        1.005;  // closer than the cost model can tell: fewer tasks win, then the plainer strategy
-    const auto rank = [](const Candidate& c) { return std::pair(c.tasks, c.order); };
+    // Closer than the cost model can tell: the plainest wins, the earliest of its proposal.
+    constexpr double kTie = 1.005;
     auto best = first;
     for (auto c = first; c != all.end() && c->seconds <= kTie * first->seconds; ++c)
-      if (fits(*c) && rank(*c) < rank(*best)) best = c;
+      if (fits(*c) && c->order < best->order) best = c;
     const auto next = std::find_if(all.begin(), all.end(), [&](const Candidate& c) {
       return fits(c) && c.name != best->name;
     });

@@ -11,7 +11,8 @@ std::string name_of(const Cutting& c) {
     if (const auto found = c.parts.find(role); found != c.parts.end() && found->second > 1)
       name += fmt::format("{}{}:{}", name.empty() ? "" : " ", role, found->second);
   if (c.thickness > 1) name += fmt::format(", slabs of {} or more", c.thickness);
-  if (c.refill > 1) name += ", channels where that is too few";
+  if (c.refill > 1)
+    name += fmt::format(", channels{} where that is too few", c.follow ? " of operands" : "");
   return name;
 }
 
@@ -24,7 +25,7 @@ void add(std::vector<Cutting>& cuttings, Cutting c) {
 
 std::vector<Cutting> mixed_cuttings(const Situation& s) {
   constexpr int kTilesAWorker[] = {1, 2, 4, 8};
-  constexpr int kThickness[] = {1, 2, 4};
+  constexpr int kThickness[] = {1, 2, 4, 8};
   constexpr int kAcross[] = {2, 4, 8};  // of blocks, which have less halo than many thin slabs
   std::vector<Cutting> cuttings;
   const int everyone = s.ranks * s.workers;
@@ -36,12 +37,16 @@ std::vector<Cutting> mixed_cuttings(const Situation& s) {
   const int samples = ranks_by_sample ? s.ranks : 1;
   for (const int tiles : kTilesAWorker) {
     const int slabs = (ranks_by_sample ? 1 : s.ranks) * s.workers * tiles;
-    for (const int thickness : kThickness)
-      for (const int refill : {1, everyone}) {
-        add(cuttings,
-            {.parts = {{'n', samples}, {outer, slabs}}, .thickness = thickness, .refill = refill});
-        if (everyone == 1) break;
+    for (const int thickness : kThickness) {
+      Cutting c{.parts = {{'n', samples}, {outer, slabs}}, .thickness = thickness};
+      add(cuttings, c);
+      if (everyone == 1) continue;
+      c.refill = everyone;
+      for (const bool follow : {true, false}) {
+        c.follow = follow;
+        add(cuttings, c);
       }
+    }
     for (const int across : kAcross) {
       if (next == '\0' || slabs < across * across / 2) break;
       const std::map<char, int> blocks{

@@ -9,8 +9,8 @@ std::span<const Strategy> named_strategies() {
   static constexpr std::array<Strategy, 5> kStrategies{{{"whole", whole_cutting},
                                                         {"sample", sample_cutting},
                                                         {"space", space_cutting},
-                                                        {"channel", channel_cutting},
-                                                        {"tensor", tensor_cutting}}};
+                                                        {"tensor", tensor_cutting},
+                                                        {"channel", channel_cutting}}};
   return kStrategies;
 }
 

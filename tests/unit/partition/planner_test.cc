@@ -195,14 +195,25 @@ TEST(PlanStrategy, CutsHeadsAndWordsWhereSamplesOrTokensMustStayWhole) {
 }
 
 /// Of a net with four planes: too thin for slabs, so that channels are cut.
-Plan thin_plan(const graph::Graph& graph, int workers) {
+Plan thin_plan(const graph::Graph& graph, int workers, bool follow = false) {
   const auto factors = factor_roles(graph);
-  return apply({.name = "test", .parts = {{'d', 4}}, .thickness = 8, .refill = workers},
-               look_at(graph, factors, machine(1, workers)));
+  const Cutting cutting{
+      .name = "test", .parts = {{'d', 4}}, .thickness = 8, .follow = follow, .refill = workers};
+  return apply(cutting, look_at(graph, factors, machine(1, workers)));
+}
+
+/// Names of the values of which something is copied. A tile has the name of the value it was made for.
+std::set<std::string> copied_values(const std::shared_ptr<const graph::Graph>& graph,
+                                    const Plan& plan) {
+  const TaskGraph tasks = lower(graph, plan);
+  std::set<std::string> copied;
+  for (const Task& task : tasks.tasks)
+    if (task.op == "Copy") copied.insert(graph->value(tasks.tile(task.access[0].tile).value).name);
+  return copied;
 }
 
 TEST(PlanChannels, OfThinLevelsAreCutBetweenLinesByAllOfALevel) {
-  const auto graph = test::winograd_convolutions(96, 128);
+  const auto graph = test::convolutions(96, 128);
 
   const Plan plan = thin_plan(*graph, 4);
 
@@ -220,7 +231,7 @@ TEST(PlanChannels, OfThinLevelsAreCutBetweenLinesByAllOfALevel) {
 TEST(PlanChannels, AreCutUnevenlyWhereEqualPartsWouldBeFew) {
   for (const auto& [channels, expected] :
        {std::pair(48, 2), std::pair(80, 4), std::pair(320, 4), std::pair(352, 4)}) {
-    const auto graph = test::winograd_convolutions(96, channels);
+    const auto graph = test::convolutions(96, channels);
     const Plan plan = thin_plan(*graph, channels == 48 ? 2 : 4);
     EXPECT_EQ(parts(plan, *graph, "b", 'k'), expected) << channels;
     EXPECT_EQ(parts(plan, *graph, "b.weights", 'k'), expected) << channels;
@@ -228,15 +239,18 @@ TEST(PlanChannels, AreCutUnevenlyWhereEqualPartsWouldBeFew) {
 }
 
 TEST(PlanChannels, TakeTransformedWeightsAsTheyAre) {
-  const auto graph = test::winograd_convolutions(96, 128);
-  const TaskGraph tasks = lower(graph, thin_plan(*graph, 4));
+  const auto graph = test::convolutions(96, 128);
 
-  std::set<std::string> copied;
-  for (const Task& task : tasks.tasks)
-    if (task.op == "Copy") copied.insert(graph->value(tasks.tile(task.access[0].tile).value).name);
+  // Convolutions read all channels of x or dy, the gradient by x reads weights across.
+  EXPECT_EQ(copied_values(graph, thin_plan(*graph, 4)),
+            (std::set<std::string>{"a", "b", "b.weight"}));
+}
 
-  // Convolutions read all channels of x or dy (a tile has the name of the value it was made for), the gradient by x reads weights across.
-  EXPECT_EQ(copied, (std::set<std::string>{"a", "b", "b.weight"}));
+TEST(PlanChannels, OfOperandsTakeWeightsAsTheyAreKept) {
+  const auto graph = test::convolutions(96, 128, graph::Math::strict);
+
+  EXPECT_EQ(copied_values(graph, thin_plan(*graph, 4)).count("b.weight"), 1U);
+  EXPECT_EQ(copied_values(graph, thin_plan(*graph, 4, true)).count("b.weight"), 0U);
 }
 
 TEST(PlanChannels, AreTriedWithSlabsAndWithBlocks) {
@@ -249,9 +263,11 @@ TEST(PlanChannels, AreTriedWithSlabsAndWithBlocks) {
     return found;
   };
   const std::string thick = ", slabs of 4 or more, channels where that is too few";
+  const std::string following = ", slabs of 8 or more, channels of operands where that is too few";
 
   for (const char* cut : {"d:16", "d:8 h:2", "d:4 h:4"})
     EXPECT_EQ(names(16).count(cut + thick), 1U) << cut;
+  EXPECT_EQ(names(16).count("d:16" + following), 1U);
   EXPECT_EQ(names(2).count("h:2" + thick), 1U);
   EXPECT_EQ(names(2).count("h:4" + thick), 0U) << "more tiles than two workers need";
 }

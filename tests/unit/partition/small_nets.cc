@@ -160,15 +160,16 @@ std::shared_ptr<const Graph> small_transformer(std::int64_t n, std::int64_t toke
   return g;
 }
 
-std::shared_ptr<const Graph> winograd_convolutions(std::int64_t first, std::int64_t second) {
-  auto g = std::make_shared<Graph>("winograd_convolutions");
+std::shared_ptr<const Graph> convolutions(std::int64_t first, std::int64_t second,
+                                          graph::Math math) {
+  auto g = std::make_shared<Graph>("convolutions");
   Builder b(*g);
   ValueId x = g->add_input("x", {DType::f32, {1, 4, 16, 16, first}});
   for (const auto& [name, channels] : {std::pair("a", first), std::pair("b", second)})
     x = b.op(std::string(name) + ".relu", "Relu",
              {b.conv(name, x, {.out_channels = channels, .kernel = {3, 3, 3}, .pads = {1, 1, 1}})});
   train(*g, b.op("sum", "ReduceSum", {x}, {{"keepdims", std::int64_t{0}}}), false);
-  graph::optimize(*g);
+  graph::optimize(*g, {.math = math});
   return g;
 }
 

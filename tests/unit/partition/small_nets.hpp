@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 
+#include "graph/passes/pass.hpp"
 #include "support/oracle.hpp"
 
 namespace hpdlf::test {
@@ -22,9 +23,9 @@ namespace hpdlf::test {
 [[nodiscard]] std::shared_ptr<const graph::Graph> small_transformer(std::int64_t n,
                                                                     std::int64_t tokens);
 
-/// Two Winograd convolutions with Relu on [1, 4, 16, 16, first], to `first` and to `second` channels; SGD.
-[[nodiscard]] std::shared_ptr<const graph::Graph> winograd_convolutions(std::int64_t first,
-                                                                        std::int64_t second);
+/// Two convolutions with Relu on [1, 4, 16, 16, first], to `first` and to `second` channels; SGD. Direct ones if `math` is strict.
+[[nodiscard]] std::shared_ptr<const graph::Graph> convolutions(
+    std::int64_t first, std::int64_t second, graph::Math math = graph::Math::fast);
 
 /// Random content of every input: floats in [-1, 1), labels in [0, 3), learning rate 0.1, step 1.
 [[nodiscard]] std::map<graph::ValueId, Tensor> random_inputs(const graph::Graph& graph,

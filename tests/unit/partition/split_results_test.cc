@@ -129,7 +129,7 @@ TEST(SplitResults, EqualTheWholeTransformer) {
 TEST(SplitResults, EqualWholeWinogradConvolutions) {
   for (const char* strategy : {"k:2", "d:2 k:3", "channel", "tensor"})
     for (const int ranks : {1, 2})
-      expect_results_of_whole(winograd_convolutions(48, 40), strategy, ranks, 2);
+      expect_results_of_whole(convolutions(48, 40), strategy, ranks, 2);
 }
 
 TEST(SplitResults, AreBitEqualWhenRepeated) {
