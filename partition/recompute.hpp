@@ -19,7 +19,7 @@ enum class Recompute : std::uint8_t { off, automatic };
 
 struct RecomputeRequest {
   /// Times the predicted step without; a step that does not fit into machine.memory_bytes may take longer.
-  double most_time = 1.22;
+  double most_time = 1.15;
   std::int64_t enough_bytes = 0;  ///< a rank need not hold less; 0: as little as the time allows
 };
 

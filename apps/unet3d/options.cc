@@ -121,7 +121,7 @@ void bind_machine(Config& c, UNet3dAppOptions& o) {
   std::string recompute = "off";
   c.bind(
       "plan.recompute", recompute,
-      "auto: compute results twice rather than keep them where that saves memory, for at most 22 % "
+      "auto: compute results twice rather than keep them where that saves memory, for at most 15 % "
       "more time or until plan.memory_gib is met; off: keep all",
       {.choices = {"off", "auto"}});
   o.recompute = partition::recompute_from(recompute);
