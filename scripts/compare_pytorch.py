@@ -179,15 +179,22 @@ def last_json(command):
     return json.loads(lines[-1])
 
 
+def processor_text(information):
+    """The processor's name in the text of /proc/cpuinfo. Virtual machines call all EPYCs the same, and one of Zen 5 is another machine
+    than one of Zen 4."""
+    name = re.search(r"model name\s*: (.*)", information)
+    is_zen5 = re.search(r"vendor_id\s*: AuthenticAMD", information) and re.search(r"cpu family\s*: 26\b", information)
+    return (name[1] if name else "unknown processor") + (" (Zen 5)" if is_zen5 else "")
+
+
 def machine_text(threads, hpdlf, torch_python):
     information = pathlib.Path("/proc/cpuinfo").read_text()
-    name = re.search(r"model name\s*: (.*)", information)
     flags = set(re.search(r"flags\s*: (.*)", information)[1].split())
     simd = next((text for flag, text in (("amx_tile", "AMX"), ("avx512_bf16", "AVX-512 with bf16"), ("avx512f", "AVX-512"), ("avx2", "AVX2"))
                  if flag in flags), "no AVX2")
     torch = subprocess.run([torch_python, "-c", "import torch; print(torch.__version__)"], capture_output=True, text=True, check=True)
     version = subprocess.run([hpdlf, "--version"], capture_output=True, text=True, check=True)
-    return f"{name[1] if name else 'unknown processor'}, {threads} threads, {simd}; {version.stdout.strip()}, PyTorch {torch.stdout.strip()}"
+    return f"{processor_text(information)}, {threads} threads, {simd}; {version.stdout.strip()}, PyTorch {torch.stdout.strip()}"
 
 
 def parse_arguments():
@@ -295,6 +302,8 @@ def self_test():
         "another version": fails(lambda: merged(old, Table("one, 2 threads; 2.0", [measured]))),
         "another net": fails(lambda: measure(case, 1, lambda: line(1, 1), lambda mode: line(1, 1, params=6), "")),
         "whole promise": "| 3.0 |" in dataclasses.replace(row_a, promised=3.0).text(),
+        "generations of a name": [processor_text(f"vendor_id\t: {vendor}\ncpu family\t: {family}\nmodel name\t: X") for vendor, family
+                                  in (("AuthenticAMD", 26), ("AuthenticAMD", 25), ("GenuineIntel", 26))] == ["X (Zen 5)", "X", "X"],
         "bad row": fails(lambda: parse_row("| mlp | f32 | fast |")),
     }
     wrong = [name for name, right in checks.items() if not right]
