@@ -132,7 +132,7 @@ class Planner {
         std::find_if(all.begin(), all.end(), [&](const Candidate& c) { return fits(c); });
     if (first == all.end())
       fail_memory(*std::min_element(all.begin(), all.end(), less_bytes), "auto");
-    // Closer than the cost model can tell: the plainest wins, the earliest of its proposal.
+    // Closer than the cost model can tell: what was proposed first wins, the plainer plan.
     constexpr double kTie = 1.005;
     auto best = first;
     for (auto c = first; c != all.end() && c->seconds <= kTie * first->seconds; ++c)

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "partition/planner.hpp"
+#include "partition/recompute.hpp"
 
 namespace hpdlf::apps {
 namespace {
@@ -119,11 +120,12 @@ void bind_machine(Config& c, UNet3dAppOptions& o) {
          {.choices = {"fast", "strict"}});
   o.net.passes.math = graph::math_from(math);
   std::string recompute = "off";
-  c.bind(
-      "plan.recompute", recompute,
-      "auto: compute results twice rather than keep them where that saves memory, for at most 15 % "
-      "more time or until plan.memory_gib is met; off: keep all",
-      {.choices = {"off", "auto"}});
+  c.bind("plan.recompute", recompute,
+         fmt::format(
+             "auto: compute results twice rather than keep them where that saves memory, for at "
+             "most {:.0f} % more time or until plan.memory_gib is met; off: keep all",
+             100 * (partition::RecomputeRequest().most_time - 1)),
+         {.choices = {"off", "auto"}});
   o.recompute = partition::recompute_from(recompute);
   c.bind("plan.workers", o.workers, "CPU workers; 0: one a core", {.min = 0, .max = 1024});
   c.bind(
